@@ -1,8 +1,15 @@
-"""TinySSD as in *Dive into Deep Learning*, 13.7, on one object per picture: how small do its errors become?
+"""TinySSD of *Dive into Deep Learning*, 13.7, on one object per picture: how small do its errors become?
 
-The book trains on 1,000 bananas at 256 × 256 and reports a class error of 3.3e-3 and a box error of 3.1e-3; here, one
-written digit is pasted on a cluttered background, and all digits are one class. Smaller batches give as many steps as
-there. In the book's size, half an hour on one core:
+The book trains on 1,000 bananas at 256 × 256 for 20 epochs, and reports for these a class error of 3.3e-3 and a box
+error of 3.1e-3. Here, one written digit is pasted on a cluttered background, all digits are one class, smaller batches
+give as many steps as there, and the errors are those of other pictures: 4.2e-3 and 3.2e-3 (seed 0).
+
+Network, anchors and loss are the book's. Adam in one cycle replaces its SGD at a constant rate, which is far from done
+after so few steps on these pictures, at 5.3e-3 and 5.5e-3:
+
+    lab run experiments/book_ssd.py --set "optimizer=sgd(weight_decay=0.0005)" --set lr=0.2 --set callbacks=[draw_boxes]
+
+In the book's size, half an hour on one core:
 
     lab run experiments/book_ssd.py --set dataset.size=256 --set dataset.train=1000 --set batch_size=32 --epochs 20
 """
@@ -15,10 +22,10 @@ base = Experiment(
     ),
     architecture="tiny_ssd",
     loss=use("detection_loss", negatives=None, box_loss="l1", per="anchor"),
-    optimizer=use("sgd", weight_decay=5e-4),
-    callbacks=["draw_boxes"],
+    optimizer="adam",
+    callbacks=["one_cycle", "draw_boxes"],
     metrics=["class_error", "box_error", "map"],
-    lr=0.2,
+    lr=5e-3,
     batch_size=8,
     valid_batch_size=50,
     epochs=10,

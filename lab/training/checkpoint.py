@@ -30,6 +30,8 @@ __all__ = ["Checkpoint", "load_checkpoint", "remove_checkpoints", "save_checkpoi
 
 BEST = "best.safetensors"
 MIN_INTERVAL_S = 1.0
+MIN_TRAINING_RATIO = 50
+"""Skip the checkpoint at the end of an epoch unless training took this many times as long as saving the last one."""
 MIN_VALIDATION_RATIO = 10
 """Save an epoch before its validation, too, if validating takes this many times as long as saving."""
 
@@ -44,7 +46,8 @@ class Checkpoint(Callback):
 
     Args:
         every_epochs: save after every N epochs.
-        min_interval_s: skip the checkpoint at the end of an epoch if fewer seconds have passed since the last one.
+        min_interval_s: skip the checkpoint at the end of an epoch if fewer seconds have passed since the last one, or
+            fewer than 50 times those that it took to save, so that saving costs at most 2 %; 0 saves every epoch.
         every_steps: also save after every N steps.
         every_minutes: also save when N minutes have passed since the last checkpoint.
         monitor: the metric that selects the best epoch; its direction is the metric's, a loss is better when lower.
@@ -105,8 +108,9 @@ class Checkpoint(Callback):
             return
         self._keep_best(learner)
         due = (learner.position.epoch + 1) % self.every_epochs == 0
+        interval_s = max(self.min_interval_s, MIN_TRAINING_RATIO * self._saving_s) if self.min_interval_s else 0.0
         # the clock of rank 0 decides, since saving gathers shards from all ranks
-        if due and learner.distributed.broadcast_flag(time.monotonic() - self._saved_at >= self.min_interval_s):
+        if due and learner.distributed.broadcast_flag(time.monotonic() - self._saved_at >= interval_s):
             self.save(learner)
 
     def save_before_validation(self, learner: Training) -> None:

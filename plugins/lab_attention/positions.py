@@ -132,12 +132,21 @@ class RotaryPositions(Positions):
                 hint="change width or heads",
             )
         self.base = base
+        self.register_buffer("table", self._table(64), persistent=False)
+
+    def _table(self, length: int) -> Tensor:
+        """Return the factors (2, T, D) of a dimension and of the one that it is paired with."""
+        angles = _angles(length, self.width // self.heads, self.base)  # (T, D / 2)
+        sine, cosine = angles.sin(), angles.cos()
+        return torch.stack([torch.cat([cosine, cosine], 1), torch.cat([-sine, sine], 1)])
 
     def rotate(self, x: Tensor, start: int = 0) -> Tensor:
-        angles = _angles(x.shape[2], x.shape[3], start, self.base).to(x)  # (T, D / 2)
-        first, second = x.chunk(2, -1)
-        sine, cosine = angles.sin(), angles.cos()
-        return torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
+        end, half = start + x.shape[2], x.shape[3] // 2
+        if end > self.table.shape[1]:
+            # Doubled, so that decoding step by step computes few tables.
+            self.table = self._table(2 * end).to(self.table.device)
+        own, paired = self.table[:, start:end].to(x.dtype)
+        return x * own + x.roll(half, -1) * paired
 
 
 class AlibiPositions(Positions):
@@ -173,9 +182,9 @@ def positions_factory(given: str | Callable[..., Positions]) -> Callable[..., Po
     return built_in[given]
 
 
-def _angles(length: int, width: int, start: int = 0, base: float = 10_000.0) -> Tensor:
+def _angles(length: int, width: int, base: float = 10_000.0) -> Tensor:
     """Return ``i / base^(2j / width)`` for the positions i and the pairs j: (length, ⌈width / 2⌉)."""
-    places = torch.arange(start, start + length, dtype=torch.float32).unsqueeze(1)
+    places = torch.arange(length, dtype=torch.float32).unsqueeze(1)
     return places / base ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
 
 

@@ -138,7 +138,7 @@ def lab_metrics() -> dict[str, Any]:
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """Schedules, checkpoints, stopping, averaging, logging."""
+    """Initial weights, schedules, checkpoints, stopping, averaging, logging."""
     return {
         "activation_stats": "lab_basics.hooks:ActivationStats",
         "checkpoint": "lab.training.checkpoint:Checkpoint",
@@ -153,6 +153,7 @@ def lab_callbacks() -> dict[str, Any]:
         "factor": "lab_basics.schedules:Factor",
         "freeze": "lab_basics.freezing:Freeze",
         "grad_norm": "lab_basics.callbacks:GradientNorm",
+        "init": "lab_basics.initialization:Init",
         "inverse_sqrt": "lab_basics.schedules:InverseSqrt",
         "members_from_runs": "lab_basics.ensembles:MembersFromRuns",
         "multistep": "lab_basics.schedules:MultiStep",

@@ -18,6 +18,9 @@ __all__ = ["Shown", "as_png", "plot_boxes", "plot_curves", "plot_masks", "png_of
 
 COLORS = ("#e41a1c", "#377eb8", "#4daf4a", "#ff7f00", "#984ea3", "#f781bf", "#a65628", "#17becf", "#bcbd22", "#666666")
 
+NAMES_PER_INCH = 3
+"""Number of boxes whose class can be read, per inch of a picture's edge."""
+
 
 class Shown(NamedTuple):
     """A picture with its objects.
@@ -45,15 +48,23 @@ def _picture(pixels: Tensor) -> np.ndarray:
 
 
 def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int = 4, edge: float = 2.6) -> Figure:
-    """Plot pictures with detected boxes (solid, with class and score) and the objects' own (dashed, white)."""
+    """Plot pictures with detected boxes (solid, with class and score) and the objects' own (dashed, white).
+
+    Where a picture has more boxes than there is room for names, boxes have their score alone, and a legend has the
+    classes.
+    """
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
+    from matplotlib.patches import Patch, Rectangle
 
     columns = max(1, min(columns, len(pictures)))
     rows = -(-len(pictures) // columns)
     height, width = pictures[0].pixels.shape[1:]
     figure = Figure(figsize=(edge * columns, (edge * height / width + 0.25) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    crowded = max(len(each.kinds) for each in pictures) > NAMES_PER_INCH * edge
+    size = 5.5 if edge < 5 else 8.0  # points
+    # Labels of boxes at the upper border need a line inside of the picture.
+    lowest = 1.6 * size / 72 / (edge * height / width)
     for axis in axes:
         axis.set_axis_off()
     for axis, each in zip(axes, pictures, strict=False):
@@ -68,17 +79,25 @@ def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int 
             left, top, right, bottom = box
             color = COLORS[kind % len(COLORS)]
             axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=color, linewidth=1.4))
-            label = {"color": "white", "backgroundcolor": color, "fontsize": 5.5, "va": "bottom"}
-            axis.text(left, max(top, 0.06), _label(names[kind], score), bbox={"pad": 0.6, "color": color}, **label)
+            label = {"color": "white", "backgroundcolor": color, "fontsize": size, "va": "bottom", "clip_on": True}
+            # Near the right border, a label to the right of its corner would leave the picture.
+            place, side = (left, "left") if left < 0.7 else (min(right, 1.0), "right")
+            text = _label("" if crowded else names[kind], score)
+            if text:
+                axis.text(place, max(top, lowest), text, bbox={"pad": 0.1 * size, "color": color}, ha=side, **label)
         axis.set_title(each.title, fontsize=8)
         axis.set_xlim(0, 1)
         axis.set_ylim(1, 0)
+    if crowded:
+        shown = sorted({kind for each in pictures for kind in each.kinds.tolist()})
+        patches = [Patch(color=COLORS[kind % len(COLORS)], label=names[kind]) for kind in shown]
+        figure.legend(handles=patches, loc="outside lower center", ncols=min(8, len(shown)), fontsize=8)
     return figure
 
 
 def _label(name: str, score: float) -> str:
     # An object that is no detection has no score.
-    return name if np.isnan(score) else f"{name} {score:.2f}"
+    return name if np.isnan(score) else f"{name} {score:.2f}".strip()
 
 
 def _tinted(mask: np.ndarray, color: str) -> np.ndarray:

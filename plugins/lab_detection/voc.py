@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 import numpy as np
 from lab_basics.notes import log_notes
@@ -24,7 +26,10 @@ __all__ = ["bccd", "bccd_corpus", "coco_boxes", "read_annotation", "voc_boxes", 
 
 SPLITS = ("train", "valid", "test")
 MAX_BYTES = 200_000_000
-MAX_TOLD = 12
+MAX_TOLD = 200
+"""Largest number of problems in one message."""
+MAX_NOTED = 12
+"""Largest number of notes on mended boxes that are kept with a run."""
 MASK_SUFFIXES = (".png", ".bmp", ".gif")
 
 
@@ -97,33 +102,57 @@ def read_annotation(content: bytes, size: tuple[int, int] | None = None) -> Anno
         size: height and width of the picture; None takes those in the file.
 
     Raises:
-        DataError: it is not XML, declares entities, or lacks numbers.
+        DataError: it is not XML, declares entities, or lacks names or numbers, all of which are told.
     """
-    # An entity may stand for gigabytes, or for another file; none is needed here.
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        raise DataError("the XML declares entities or a document type: not read", hint="remove it")
+    _refuse_doctype(content)
     try:
         root = ElementTree.fromstring(content)
-        if size is None:
-            size = (_number(root, "size/height"), _number(root, "size/width"))  # type: ignore[assignment]
-        boxes = [
-            (str(each.findtext("name")).strip(), [_number(each, f"bndbox/{side}") for side in _SIDES])
-            for each in root.iter("object")
-        ]
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        # LookupError and ValueError: an encoding that Python does not know, or that expat cannot use.
         raise DataError(f"not valid XML: {error}") from error
+    problems: list[str] = []
+    if size is None:
+        size = (_number(root, "size/height", problems), _number(root, "size/width", problems))  # type: ignore[assignment]
+    boxes = []
+    for each in root.iter("object"):
+        name = (each.findtext("name") or "").strip()
+        if not name:
+            problems.append("an object has no name")
+        boxes.append((name, [_number(each, f"bndbox/{side}", problems) for side in _SIDES]))
+    if problems:
+        raise DataError("; ".join(problems))
     return _in_order(boxes, size, first=1)
 
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
-def _number(element: ElementTree.Element, path: str) -> float:
+def _refuse_doctype(content: bytes) -> None:
+    """Raise if an XML file declares a document type, in which entities are declared; nothing is expanded.
+
+    An entity may stand for gigabytes, or for another file; none is needed here.
+    """
+
+    def refuse(*_: object) -> None:
+        raise DataError("the XML declares entities or a document type: not read", hint="remove it")
+
+    # The parser finds it in any encoding; a search for the bytes would miss it in UTF-16.
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        parser.Parse(content, True)
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        raise DataError(f"not valid XML: {error}") from error
+
+
+def _number(element: ElementTree.Element, path: str, problems: list[str]) -> float:
+    """Return the number of a field; where it is none, add a problem."""
     text = element.findtext(path)
     try:
         return float(str(text))
     except ValueError:
-        raise DataError(f"{path} is {text!r}, not a number") from None
+        problems.append(f"{path} is {text!r}, not a number" if text is not None else f"there is no {path}")
+        return 0.0
 
 
 def _in_order(boxes: Sequence[tuple[str, Sequence[float]]], size: Any, *, first: int) -> Annotation:
@@ -229,31 +258,56 @@ def coco_boxes(
         content = json.loads(files.read(there[0]))
         names = {each["id"]: str(each["name"]) for each in content["categories"]}
         images = {each["id"]: str(each["file_name"]) for each in content["images"]}
-        boxes: dict[Any, list[tuple[str, list[float]]]] = {each: [] for each in images}
-        for each in content["annotations"]:
-            x, y, w, h = map(float, each["bbox"])
-            boxes[each["image_id"]].append((names[each["category_id"]], [x, y, x + w, y + h]))
+        rows = list(content["annotations"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"not a file of COCO's format: {error!r}",
             where=f"{path}: {there[0]}",
             hint="it has images (id, file_name), annotations (image_id, category_id, bbox) and categories (id, name)",
         ) from error
-    by_end = {PurePosixPath(name).name: name for name in files.names}
-    problems: list[str] = []
+    boxes: dict[Any, list[tuple[str, list[float]]]] = {each: [] for each in images}
+    problems = [f"{name}: {count} images of this name" for name, count in Counter(images.values()).items() if count > 1]
+    for number, each in enumerate(rows):
+        try:
+            x, y, w, h = map(float, each["bbox"])
+            image, category = each["image_id"], each["category_id"]
+            unknown = [f"image_id {image!r} is none of images"] if image not in boxes else []
+            unknown += [f"category_id {category!r} is none of categories"] if category not in names else []
+        except (ValueError, KeyError, TypeError) as error:
+            unknown = [f"no {error}" if isinstance(error, KeyError) else str(error)]
+        if unknown:
+            problems.append(f"{there[0]}: annotation {number}: {'; '.join(unknown)}")
+        else:
+            boxes[image].append((names[category], [x, y, x + w, y + h]))
+    places = _places(files)
     read: dict[str, tuple[np.ndarray, Annotation]] = {}
     for number, name in images.items():
-        place = by_end.get(PurePosixPath(name).name)
-        if place is None:
-            problems.append(f"{name}: no picture")
+        found = _place(name, places)
+        if len(found) != 1:
+            problems.append(f"{name}: " + ("no picture" if not found else f"{len(found)} pictures: {', '.join(found)}"))
             continue
         try:
-            pixels, own = decode_picture(files.read(place), (height, width), place)
+            pixels, own = decode_picture(files.read(found[0]), (height, width), found[0])
             read[name] = pixels, _in_order(boxes[number], own, first=0)
         except DataError as error:
             problems.append(f"{name}: {error.what}")
     lists = _random_lists(sorted(images.values()), valid_share, split_seed, path)
     return _boxes(path, lists, read, classes, problems)
+
+
+def _places(files: Files) -> dict[str, list[str]]:
+    """Return the names of files without their folders → their paths."""
+    found: dict[str, list[str]] = {}
+    for each in files.names:
+        found.setdefault(PurePosixPath(each).name, []).append(each)
+    return found
+
+
+def _place(name: str, places: dict[str, list[str]]) -> list[str]:
+    """Return the paths that end like ``name``, its folders included; or, if none does, all files of this name."""
+    wanted = PurePosixPath(name).parts
+    paths = places.get(wanted[-1], []) if wanted else []
+    return [each for each in paths if PurePosixPath(each).parts[-len(wanted) :] == wanted] or paths
 
 
 def _boxes(
@@ -286,7 +340,7 @@ def _boxes(
         counts.append(f"{split}: {len(names)} pictures, {int(present.sum())} objects ({shown})")
         counts[-1] += f", {empty} pictures without any" if empty else ""
     mended = [f"{name}: {line}" for name, (_, each) in read.items() for line in each.mended]
-    told = _shortened(mended)
+    told = _shortened(mended, MAX_NOTED)
     log_notes(path, counts, told)
     return box_data(splits, known, notes=[*counts, *told])
 
@@ -315,8 +369,8 @@ def voc_masks(
         valid_share, split_seed: fraction and seed of the random split.
 
     Raises:
-        DataError: files are missing or cannot be read, a mask has another size than its picture, or unknown colors; all
-            are told.
+        DataError: files are missing or cannot be read, a mask has another size than its picture, or unknown colors, or
+            a class occurs in validation only; all are told.
         ParameterError: a value is out of range.
     """
     _check(height, width, valid_share, split_seed, "voc_masks")
@@ -341,6 +395,13 @@ def voc_masks(
     highest = max((int(mask[mask != IGNORED].max(initial=0)) for _, mask in read.values()), default=0)
     numbered = (f"class {number}" for number in range(1, highest + 1))
     named = ["background", *numbered] if classes is None else list(classes)
+    of_split = [
+        {int(each) for name in names if name in read for each in np.unique(read[name][1])} - {IGNORED}
+        for names in lists
+    ]
+    for split, own in zip(SPLITS, of_split, strict=False):
+        unseen = sorted(own - of_split[0]) if classes is None else []
+        problems += [f"class number {number} of the {split} pictures: in no training picture" for number in unseen]
     for name, (_, mask) in read.items():
         beyond = sorted(set(np.unique(mask).tolist()) - set(range(len(named))) - {IGNORED})
         if beyond:
@@ -405,12 +466,14 @@ def _random_lists(names: list[str], share: float, seed: int, path: str) -> list[
 def _raise_all(problems: list[str], path: str) -> None:
     if problems:
         raise DataError(
-            f"{len(problems)} problems in this data set", where=path, hint="\n".join(_shortened(sorted(problems)))
+            f"{len(problems)} problem{'s' * (len(problems) > 1)} in this data set",
+            where=path,
+            hint="\n".join(_shortened(sorted(problems), MAX_TOLD)),
         )
 
 
-def _shortened(lines: list[str]) -> list[str]:
-    return lines if len(lines) <= MAX_TOLD else [*lines[:MAX_TOLD], f"and {len(lines) - MAX_TOLD} more"]
+def _shortened(lines: list[str], most: int) -> list[str]:
+    return lines if len(lines) <= most else [*lines[:most], f"and {len(lines) - most} more"]
 
 
 def _check(height: int, width: int, share: float, seed: int, name: str) -> None:

@@ -58,7 +58,9 @@ class PictureByEpoch(Callback):
         for number, each in enumerate(row):
             sheet.paste(each, (number * (result.width + 6), 0))
         sheet.save(learner.artefact("pictures.png"))
-        paths = sorted(Path(learner.artefact("pictures.png")).parent.glob("epoch-*.png"))
+        paths = Path(learner.artefact("pictures.png")).parent.glob("epoch-*.png")
+        # By number: as text, epoch-1000 comes before epoch-999.
+        paths = sorted(paths, key=lambda path: int(path.stem.removeprefix("epoch-")))
         frames = [row[0]]
         for path in paths:
             with Image.open(path) as frame:

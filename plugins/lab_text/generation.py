@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lab.errors import LabError, ParameterError
+from lab.training.cpu import without_onednn
 
 if TYPE_CHECKING:
     from lab import Learner
@@ -82,7 +83,8 @@ def generate(
             where="generate",
             hint=f"length={longest - len(ids)}" if len(ids) < longest else "shorten the prompt",
         )
-    with learner.evaluating():
+    # A single token is too small a product for oneDNN, and a growing window has a new shape at every step.
+    with learner.evaluating(), without_onednn():
         if beam is not None:
             made = _searched(learner, ids, length, beam, vocabulary.unwritable)
         else:
@@ -143,10 +145,10 @@ def _drawn(
     learner: Learner, ids: Tensor, length: int, draw: Callable[[Tensor], int], unwritable: Sequence[int]
 ) -> list[int]:
     """Return ids, each drawn from the logits (V,) behind those before it."""
-    advance = _reader(learner)
+    advance, banned = _reader(learner), torch.tensor([*unwritable], dtype=torch.long)
     logits, made = advance(ids.unsqueeze(1))[0], []
     for done in range(1, length + 1):
-        logits[list(unwritable)] = -torch.inf
+        logits[banned] = -torch.inf
         made.append(draw(logits))
         if done < length:
             logits = advance(torch.tensor(made[-1:]).unsqueeze(1))[0]
@@ -155,11 +157,11 @@ def _drawn(
 
 def _searched(learner: Learner, ids: Tensor, length: int, beam: int, unwritable: Sequence[int]) -> list[int]:
     """Return the ids of the continuation that a beam search finds most likely."""
-    advance = _reader(learner)
+    advance, banned = _reader(learner), torch.tensor([*unwritable], dtype=torch.long)
     logits = advance(ids.unsqueeze(1))
     scores, made = torch.zeros(1), torch.empty(1, 0, dtype=torch.long)
     for done in range(1, length + 1):
-        logits[:, list(unwritable)] = -torch.inf
+        logits[:, banned] = -torch.inf
         totals = (scores.unsqueeze(1) + logits.double().log_softmax(1)).flatten()
         scores, best = totals.topk(min(beam, int(totals.isfinite().sum())))
         rows, tokens = best // logits.shape[1], best % logits.shape[1]

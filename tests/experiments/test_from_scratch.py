@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
+from lab_text.corpora import find_corpus
 from torch import nn
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
@@ -185,3 +188,45 @@ def test_data_parallel_by_hand_has_the_gradients_of_ddp(tmp_path):
     found = torch.load(tmp_path / "gradients.pt", weights_only=True)
     for name, gradient in _gradients_by_hand(2, _batch()).items():
         torch.testing.assert_close(found[name], gradient)
+
+
+@pytest.mark.skipif("LAB_DATA" not in os.environ, reason="needs house_prices in LAB_DATA")
+def test_house_prices_are_prepared_as_in_the_book():
+    data = load("book_house_prices").book_rows(folds=5, fold=1)
+    rows, prices = data.valid.tensors
+    assert (len(data.train), len(data.valid), data.features) == (1168, 292, 330)
+    assert prices[0] == pd.read_csv(find_corpus("house_prices").path("train"))["SalePrice"][292]
+    assert rows.isfinite().all()
+
+
+def test_a_cross_correlation_by_hand_has_the_numbers_of_the_book():
+    module = load("convolution_by_hand")
+    picture, kernel = torch.arange(9.0).reshape(3, 3), torch.arange(4.0).reshape(2, 2)
+    assert module.correlate(picture, kernel).tolist() == [[19, 25], [37, 43]]
+    assert module.correlate_channels(torch.stack([picture, picture + 1]), torch.stack([kernel, kernel + 1])[None])[
+        0
+    ].tolist() == [[56, 72], [104, 120]]
+    assert module.pool(picture, 2).tolist() == [[4, 5], [7, 8]]
+    assert module.pool(picture, 2, mean=True).tolist() == [[2, 3], [5, 6]]
+
+
+def test_convolutions_by_hand_are_torchs():
+    module, draws = load("convolution_by_hand"), torch.Generator().manual_seed(0)
+    picture = torch.randn(3, 5, 4, generator=draws)
+    for hand, kernels in (
+        (module.correlate_channels, torch.randn(2, 3, 3, 2, generator=draws)),
+        (module.mix_channels, torch.randn(2, 3, 1, 1, generator=draws)),
+    ):
+        torch.testing.assert_close(hand(picture, kernels), nn.functional.conv2d(picture[None], kernels)[0])
+
+
+def test_a_step_of_linear_regression_by_hand_is_torchs_at_half_the_rate():
+    module = load("book_linear")
+    x, y = module.points(torch.Generator().manual_seed(0))
+    weights, bias = torch.tensor([0.5, -0.5]), torch.zeros(1)
+    model = nn.Linear(2, 1)
+    model.load_state_dict({"weight": weights[None].clone(), "bias": bias.clone()})
+    module.step_by_hand(weights, bias, x, y, 0.06)
+    module.step_by_torch(model, torch.optim.SGD(model.parameters(), lr=0.03), x, y)
+    torch.testing.assert_close(model.weight[0].detach(), weights)
+    torch.testing.assert_close(model.bias.detach(), bias)

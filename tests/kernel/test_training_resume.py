@@ -112,6 +112,19 @@ def test_only_a_validation_that_is_long_for_a_second_saving_is_saved_before(
     assert len(saved) == saves
 
 
+@pytest.mark.parametrize(("saving_s", "least_s", "saves"), [(1e-9, 1e-9, 3), (1e3, 1e-9, 0), (1e3, 0.0, 3)])
+def test_epochs_are_saved_if_they_took_long_for_a_saving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saving_s: float, least_s: float, saves: int
+) -> None:
+    rule, saved = Checkpoint(min_interval_s=least_s), []
+    learner = toy_learner(folder=tmp_path, callbacks=[rule])
+    monkeypatch.setattr(rule, "save", saved.append)
+    monkeypatch.setattr(rule, "_saving_s", saving_s)
+    learner.data.valid = None
+    learner.fit(3)
+    assert len(saved) == saves
+
+
 @pytest.mark.parametrize("every_steps", [None, 1, 4])
 @pytest.mark.parametrize("cut_at", [1, 8, 9, 10, 14, 18, 26])
 def test_a_run_cut_short_at_any_step_ends_as_one_that_never_was(

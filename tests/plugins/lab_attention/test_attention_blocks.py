@@ -150,6 +150,14 @@ def test_rotary_scores_depend_on_the_distance_alone() -> None:
     torch.testing.assert_close(near, far, rtol=1e-4, atol=1e-4)
 
 
+def test_rotary_positions_turn_each_pair_by_its_angle() -> None:
+    x, place = random(1, 1, 1, 1, 8), 100
+    first, second = x[0, 0, 0].chunk(2)
+    turned = torch.complex(first, second) * torch.polar(torch.ones(4), place / 10_000 ** (torch.arange(4) / 4))
+    expected = torch.cat([turned.real, turned.imag])
+    torch.testing.assert_close(RotaryPositions(8, 1).rotate(x, place)[0, 0, 0], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_alibi_slopes_are_the_papers() -> None:
     bias = AlibiPositions(16, 8).bias(1, 3, torch.zeros(1))
     assert bias[:, 0, 0].tolist() == [-(2.0 ** -(head + 1)) * 2 for head in range(8)]

@@ -85,8 +85,17 @@ def test_boxes_are_mended_and_told():
     ("content", "message"),
     [
         (BOMB, "declares entities or a document type"),
+        (BOMB.decode().encode("utf-16"), "declares entities or a document type"),
         (b"<annotation>", "not valid XML"),
-        (xml(("a", "left", 1, 2, 2)), "bndbox/xmin is 'left', not a number"),
+        (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "not valid XML"),
+        (
+            xml(("a", "left", 1, 2, "low"), ("", 1, 1, 2, 2)),
+            "^bndbox/xmin is 'left', not a number; bndbox/ymax is 'low', not a number; an object has no name$",
+        ),
+        (
+            b"<annotation><object><name>a</name></object></annotation>",
+            "there is no bndbox/xmin; there is no bndbox/ymin",
+        ),
     ],
 )
 def test_xml_that_cannot_be_trusted_or_read_is_refused(content, message):
@@ -138,11 +147,39 @@ def test_boxes_of_coco_are_read(folder):
 
 def test_missing_pictures_and_other_json_are_refused(folder):
     images = [{"id": number, "file_name": f"{number + 1}.png"} for number in range(3)]
-    with pytest.raises(DataError, match="1 problems") as caught:
+    with pytest.raises(DataError, match="1 problem in this data set") as caught:
         coco(folder, images=images)
     assert caught.value.hint == "3.png: no picture"
     with pytest.raises(DataError, match="not a file of COCO's format"):
-        coco(folder, categories=[])
+        coco(folder, categories=[{"id": 7}])
+
+
+def test_all_annotations_of_coco_that_cannot_be_used_are_told(folder):
+    good = {"image_id": 0, "category_id": 7, "bbox": [10, 5, 20, 10]}
+    changes = [{}, {"image_id": 9, "category_id": 8}, {"bbox": [1, 2, 3]}, {"bbox": "left"}]
+    lacking = {name: value for name, value in good.items() if name != "bbox"}
+    with pytest.raises(DataError, match="4 problems") as caught:
+        coco(folder, annotations=[*({**good, **each} for each in changes), lacking])
+    assert caught.value.hint.splitlines() == [
+        "annotations.json: annotation 1: image_id 9 is none of images; category_id 8 is none of categories",
+        "annotations.json: annotation 2: not enough values to unpack (expected 4, got 3)",
+        "annotations.json: annotation 3: could not convert string to float: 'l'",
+        "annotations.json: annotation 4: no 'bbox'",
+    ]
+
+
+def test_pictures_of_coco_with_one_name_are_told_apart_by_their_folders(folder):
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        (folder / name / "x.png").write_bytes((folder / "JPEGImages/0.png").read_bytes())
+    images = [{"id": number, "file_name": name} for number, name in enumerate(("a/x.png", "b/x.png", "2.png"))]
+    assert len(coco(folder, images=images).train.target) == 2
+    with pytest.raises(DataError) as caught:
+        coco(
+            folder,
+            images=[{"id": number, "file_name": name} for number, name in enumerate(("x.png", "2.png", "2.png"))],
+        )
+    assert caught.value.hint.splitlines() == ["2.png: 2 images of this name", "x.png: 2 pictures: a/x.png, b/x.png"]
 
 
 def masks(folder, *made, **options):
@@ -170,6 +207,18 @@ def test_masks_of_other_sizes_and_unknown_colors_are_told(folder):
         "1: the mask has 40 × 10 pixels, the picture 40 × 20",
         "2: 1 unknown colors in the mask, such as (77, 77, 77)",
     ]
+
+
+def test_class_of_masks_that_no_training_picture_has_is_told(folder):
+    plain, rare = np.zeros((20, 40), np.uint8), np.full((20, 40), 3, np.uint8)
+    (folder / "ImageSets/Segmentation").mkdir()
+    (folder / "ImageSets/Segmentation/train.txt").write_text("0\n2\n")
+    (folder / "ImageSets/Segmentation/val.txt").write_text("1\n")
+    made = [plain, rare, plain]
+    with pytest.raises(DataError) as caught:
+        masks(folder, *made)
+    assert caught.value.hint == "class number 3 of the valid pictures: in no training picture"
+    assert masks(folder, *made, classes=["background", "a", "b", "c"]).class_count == 4
 
 
 @pytest.mark.skipif(not os.environ.get("LAB_DATA"), reason="LAB_DATA is not set: the real pictures are not here")

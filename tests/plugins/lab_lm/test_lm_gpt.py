@@ -36,6 +36,20 @@ def test_reading_with_the_cache_is_reading_at_once(positions):
     torch.testing.assert_close(torch.cat(pieces), model(tokens), rtol=1e-4, atol=1e-5)
 
 
+def test_long_texts_go_on_twice_from_the_same_cache():
+    model, tokens = _model(), _tokens(steps=140)
+    with torch.no_grad():
+        _, state = model.read(tokens[:-3])
+        _, state = model.read(tokens[-3:-2], state)
+        _, one = model.read(tokens[-2:-1], state)
+        _, other = model.read((tokens[-2:-1] + 1) % VOCABULARY, state)
+        logits, _ = model.read(tokens[-1:], one)
+        torch.testing.assert_close(logits, model(tokens)[-1:], rtol=1e-4, atol=1e-5)
+        changed = torch.cat([tokens[:-2], (tokens[-2:-1] + 1) % VOCABULARY, tokens[-1:]])
+        logits, _ = model.read(tokens[-1:], other)
+        torch.testing.assert_close(logits, model(changed)[-1:], rtol=1e-4, atol=1e-5)
+
+
 def test_no_token_sees_a_later_one():
     model, tokens = _model(), _tokens()
     changed = tokens.clone()

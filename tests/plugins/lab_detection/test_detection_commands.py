@@ -1,0 +1,123 @@
+"""Detection and segmentation from the command line: runs, their reports, ``lab detect``, and bad files."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from lab_detection.plots import Shown, plot_boxes
+from PIL import Image
+
+from lab.cli.main import cli
+
+BOXES = '''"""Is the body large enough?"""
+from lab import Experiment, Study, use
+
+base = Experiment(
+    dataset=use("drawn_boxes", size=32, train=48, valid=8, objects=[1, 2], sizes=[0.4, 0.7]),
+    architecture=use("ssd", widths=[8, 16], width=16, sizes=[[0.4, 0.5], [0.6, 0.7]]),
+    loss="detection_loss", callbacks=["draw_boxes"], metrics=["map"], lr=1e-2, batch_size=8, epochs=2,
+)
+study = Study(base, seeds=1, compare="valid_map")
+'''
+MASKS = '''"""Do sums of earlier maps help?"""
+from lab import Experiment, Study, use
+
+base = Experiment(
+    dataset=use("drawn_masks", size=32, train=16, valid=8, objects=[1, 1]), architecture=use("fcn", widths=[8, 16]),
+    loss=use("cross_entropy", ignore=255), callbacks=["draw_masks"], metrics=["mean_iou"], lr=1e-2, batch_size=8,
+    epochs=1,
+)
+study = Study(base, seeds=1, compare="valid_mean_iou").swap("architecture.skips", {"sums": True})
+'''
+
+
+def lab(*arguments):
+    return CliRunner().invoke(cli, [str(each) for each in arguments])
+
+
+def run(folder, text, *more):
+    (folder / "question.py").write_text(text)
+    return lab("run", folder / "question.py", "--runs", folder / "runs", "--quiet", *more)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a study of one small detector, and its run's key."""
+    folder = tmp_path_factory.mktemp("boxes")
+    assert run(folder, BOXES).exit_code == 0
+    (key,) = [each.name for each in (folder / "runs" / ".store").iterdir() if (each / "result.json").exists()]
+    return folder, key
+
+
+def test_the_report_shows_detections_curves_and_misses(finished):
+    folder, key = finished
+    page = (folder / "runs/question/report.html").read_text()
+    for label in ("detections (colored", "precision and recall", "missed objects"):
+        assert re.search(rf'<img[^>]+alt="[^"]*{re.escape(label)}', page), label
+    content = json.loads((folder / f"runs/.store/{key}/artefacts/boxes.json").read_text())
+    assert f"{content['missed']} of {content['objects']} objects are missed" in page
+
+
+def test_objects_of_a_picture_are_listed_in_its_pixels_and_drawn(finished, tmp_path):
+    folder, key = finished
+    picture = tmp_path / "picture.png"
+    Image.fromarray(np.full((60, 90, 3), 200, np.uint8)).save(picture)
+    result = lab("detect", key[:8], picture, "--least", "0", "-o", tmp_path / "out.png", "--runs", folder / "runs")
+    assert result.exit_code == 0
+    found = [re.fullmatch(r"(0\.\d{3})  \w+  (\d+) (\d+) (\d+) (\d+)", line) for line in result.stdout.splitlines()]
+    assert found
+    assert all(found)
+    assert all(int(each[2]) <= int(each[4]) <= 90 and int(each[3]) <= int(each[5]) <= 60 for each in found)
+    with Image.open(tmp_path / "out.png") as drawn:
+        assert drawn.width > drawn.height
+
+
+def test_a_picture_without_a_sure_object_is_said_to_have_none(finished, tmp_path):
+    folder, key = finished
+    Image.new("RGB", (40, 40)).save(tmp_path / "black.png")
+    result = lab("detect", key, tmp_path / "black.png", "--least", "1", "--runs", folder / "runs")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no object with a score of at least 1" in result.stderr
+    missing = lab("detect", key, tmp_path / "none.png", "--runs", folder / "runs")
+    assert missing.exit_code != 0
+
+
+def test_the_report_shows_masks_of_every_arm(tmp_path):
+    assert run(tmp_path, MASKS).exit_code == 0
+    page = (tmp_path / "runs/question/report.html").read_text()
+    assert len(re.findall(r'<img[^>]+alt="validation pictures, their masks', page)) == 2
+    assert "intersection over union: background" in page
+
+
+def test_all_problems_of_files_are_told_before_anything_is_trained(tmp_path):
+    Image.new("RGB", (40, 20)).save(tmp_path / "0.png")
+    content = {
+        "images": [{"id": number, "file_name": f"{number}.png"} for number in range(3)],
+        "annotations": [{"image_id": 5, "category_id": 1, "bbox": [1, 1, 2, 2]}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    result = run(tmp_path, BOXES, "--set", "dataset=coco_boxes", "--set", f"dataset.path={tmp_path}")
+    # Outside of the runner, main() prints this and exits with 2.
+    told = str(result.exception)
+    assert told.startswith("3 problems in this data set")
+    for problem in ("annotation 0: image_id 5 is none of images", "1.png: no picture", "2.png: no picture"):
+        assert problem in told
+    assert not list((tmp_path / "runs").glob(".store/*/result.json"))
+
+
+def test_names_give_way_to_a_legend_in_crowded_pictures():
+    def labels(count):
+        boxes = np.tile([0.1, 0.1, 0.4, 0.4], (count, 1))
+        picture = Shown(torch.zeros(3, 20, 30), np.zeros((0, 5)), np.arange(count) % 2, np.full(count, 0.5), boxes)
+        figure = plot_boxes([picture], ("cat", "dog"))
+        legend = [text.get_text() for each in figure.legends for text in each.get_texts()]
+        return {text.get_text() for text in figure.axes[0].texts}, legend
+
+    assert labels(2) == ({"cat 0.50", "dog 0.50"}, [])
+    assert labels(20) == ({"0.50"}, ["cat", "dog"])
