@@ -115,6 +115,81 @@ def test_dropout_by_hand_of_nothing_or_everything(probability, expected):
     assert found.tolist() == [expected] * 3
 
 
+@pytest.mark.parametrize("method", ["one_worker", "server", "parts", "ring"])
+@pytest.mark.parametrize("workers", [2, 3, 8])
+def test_every_way_to_add_gives_every_worker_the_sum(method, workers):
+    vectors = list(torch.randn(workers, 4 * workers, generator=torch.Generator().manual_seed(0)))
+    sums, _ = load("ring_or_server").all_reduce(vectors, method)
+    for each in sums:
+        torch.testing.assert_close(each, torch.stack(vectors).sum(0))
+
+
+@pytest.mark.parametrize(("method", "expected"), [("one_worker", 60), ("server", 80), ("parts", 15)])
+def test_the_books_times_of_adding_among_four_devices(method, expected):
+    module = load("ring_or_server")
+    _, transfers = module.all_reduce(list(torch.ones(4, 64)), method)
+    assert module.milliseconds(transfers, 160, 16) == pytest.approx(expected)
+
+
+def test_a_ring_among_eight_takes_six_milliseconds_but_for_an_eighth():
+    module = load("ring_or_server")
+    _, transfers = module.all_reduce(list(torch.ones(8, 64)), "ring")
+    assert module.milliseconds(transfers, 160, 54) == pytest.approx(2 * 160 / 54 * 7 / 8)
+    # every worker sends the same, in 2 (n - 1) steps, each with its latency
+    assert len(transfers) == 8 * 14
+    assert module.milliseconds(transfers, 0, 54, latency_us=10) == pytest.approx(0.14)
+
+
+def _gradients_by_hand(parts: int, batch: tuple) -> dict:
+    """Return the gradients of a split batch."""
+    from lab import Data, Learner
+
+    module = load("data_parallel_by_hand")
+    torch.manual_seed(0)
+    net = module.make_net(12, 3)
+    examples = torch.utils.data.TensorDataset(*batch)
+    learner = Learner(net, Data(examples, examples), nn.functional.cross_entropy, progress=False)
+    stepper = module.ByHand(devices=parts)
+    stepper.attach(learner)
+    stepper.optimizer_step = lambda: None
+    stepper.train_step(batch)
+    return {name: weight.grad for name, weight in net.named_parameters()}
+
+
+def _batch() -> tuple:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(10, 12, generator=generator), torch.arange(10) % 3
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4, 12])
+def test_a_split_batch_has_the_gradients_of_the_whole_one(parts):
+    whole = _gradients_by_hand(1, _batch())
+    for name, gradient in _gradients_by_hand(parts, _batch()).items():
+        torch.testing.assert_close(gradient, whole[name])
+
+
+def _gradients_of_ddp(rank, folder):
+    """Write the gradients that DDP has of its half of the batch, which it averages over two processes."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    module = load("data_parallel_by_hand")
+    torch.manual_seed(0)
+    net = module.make_net(12, 3)
+    points, target = (each.tensor_split(2)[rank] for each in _batch())
+    # held until the backward pass: without its reducer, gradients would stay those of this half
+    together = nn.parallel.DistributedDataParallel(net)
+    nn.functional.cross_entropy(together(points), target).backward()
+    if rank == 0:
+        torch.save({name: weight.grad for name, weight in net.named_parameters()}, folder / "gradients.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_data_parallel_by_hand_has_the_gradients_of_ddp(tmp_path):
+    torch.multiprocessing.spawn(_gradients_of_ddp, (tmp_path,), nprocs=2)
+    found = torch.load(tmp_path / "gradients.pt", weights_only=True)
+    for name, gradient in _gradients_by_hand(2, _batch()).items():
+        torch.testing.assert_close(found[name], gradient)
+
+
 @pytest.mark.skipif("LAB_DATA" not in os.environ, reason="needs house_prices in LAB_DATA")
 def test_house_prices_are_prepared_as_in_the_book():
     data = load("book_house_prices").book_rows(folds=5, fold=1)
