@@ -168,6 +168,13 @@ def test_penn_treebank_has_the_published_counts():
     assert data.vocab_size == 10_001
 
 
+def test_every_piece_of_the_training_text_is_known(tmp_path):
+    path = tmp_path / "zebra.txt"
+    path.write_text(LINES + "a zebra\n" + LINES, encoding="utf-8")
+    data = text(path=str(path), level="subwords", tokenizer=partial(BpeTokenizer, vocab_size=30), bptt=4)
+    assert UNK_ID not in data.train.ids
+
+
 @pytest.fixture
 def reviews(tmp_path, monkeypatch):
     """Two folders of reviews, as LAB_DATA has them."""
