@@ -3,7 +3,8 @@
 *Dive into Deep Learning*, sections 11.1 to 11.10 of the second Chinese edition: 20 steps from (-5, -2) on the flat
 ellipse 0.1 a² + 2 b². Each cell has an optimizer and a rate; the picture of a run draws the surface and the points on
 the way, and `valid_loss` is the height of the last one. Tests compare the last points with the book's. Other surfaces,
-gradients with noise, and any optimizer, schedule or stepper of `lab list`:
+gradients with noise, and any optimizer, schedule or stepper of `lab list`; in this file, `stepper=use(Newton)` is
+Newton's method:
 
     lab run experiments/optimizer_trajectories.py --set dataset.surface=bowl --set dataset.noise=1
     lab run experiments/optimizer_trajectories.py --set "stepper=delayed_gradients(steps=2)" --arms adam
@@ -17,9 +18,9 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from lab import Callback, Data, Experiment, Learner, Study, use
+from lab import Callback, Data, Experiment, Learner, Stepper, Study, use
 
-Surface = Literal["ellipse", "bowl", "saddle", "parabola", "waves", "plateau"]
+Surface = Literal["ellipse", "bowl", "saddle", "parabola", "waves", "plateau", "chain"]
 
 SURFACES: dict[str, Callable[[Tensor], Tensor]] = {
     "ellipse": lambda x: 0.1 * x[0] ** 2 + 2 * x[1] ** 2,
@@ -28,8 +29,9 @@ SURFACES: dict[str, Callable[[Tensor], Tensor]] = {
     "parabola": lambda x: x[0] ** 2,
     "waves": lambda x: x[0] * torch.cos(0.15 * torch.pi * x[0]),
     "plateau": lambda x: torch.tanh(x[0]) ** 2,
+    "chain": lambda x: torch.cosh(0.5 * x[0]),
 }
-"""Name → height at a point (D,); the last three have one coordinate."""
+"""Name → height at a point (D,); the last four have one coordinate."""
 
 STARTS = {"ellipse": (-5.0, -2.0), "bowl": (-5.0, -2.0), "saddle": (-2.0, 1e-3), "plateau": (4.0,)}
 
@@ -85,6 +87,36 @@ def height(output: Tensor, target: Tensor) -> Tensor:
         output (B,), target (B,) -> scalar
     """
     return output.mean() + 0 * target.mean()
+
+
+class Newton(Stepper):
+    """Newton's method: the gradient divided by the Hessian, before the optimizer multiplies it by the rate.
+
+    Where a surface is not convex, it goes to where the slope is zero, uphill as well; ``absolute`` divides by the
+    absolute values of the Hessian's eigenvalues instead, and stays a descent.
+
+    Args:
+        absolute: take absolute values of the curvature.
+    """
+
+    def __init__(self, *, absolute: bool = False) -> None:
+        self.absolute = absolute
+
+    def train_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        noise, target = batch
+        model = self.learner.model
+        loss = self.learner.loss(model(noise), target)
+        self.backward(loss)
+        curvature = torch.autograd.functional.hessian(model.height, model.point.detach())
+        values, vectors = torch.linalg.eigh(curvature)
+        values = values.abs() if self.absolute else values
+        model.point.grad = vectors @ ((vectors.T @ model.point.grad) / values)
+        self.optimizer_step()
+        return loss.detach()
+
+    def valid_step(self, batch: tuple[Tensor, Tensor]) -> Any:
+        noise, target = batch
+        return self.evaluation(self.learner.model(noise), target)
 
 
 class Trajectory(Callback):

@@ -232,17 +232,20 @@ def test_a_step_of_linear_regression_by_hand_is_torchs_at_half_the_rate():
     torch.testing.assert_close(model.bias.detach(), bias)
 
 
-def _descend(surface: str, lr: float, steps: int, noise: float = 0.0, **options) -> torch.Tensor:
+def _descend(surface: str, lr: float, steps: int, newton: dict | None = None, **options) -> torch.Tensor:
     """Return the last point of a descent by lab's loop."""
     from functools import partial
 
     from lab import Learner
 
     module = load("optimizer_trajectories")
-    data = module.descent(surface=surface, steps=steps, noise=noise)
+    data = module.descent(surface=surface, steps=steps)
+    stepper = None if newton is None else module.Newton(**newton)
     optimizer = partial(torch.optim.SGD, **options)
     model = module.Point(data.surface, data.start)
-    Learner(model, data, module.height, optimizer=optimizer, lr=lr, batch_size=1, progress=False).fit(1)
+    Learner(model, data, module.height, stepper=stepper, optimizer=optimizer, lr=lr, batch_size=1, progress=False).fit(
+        1
+    )
     return model.point.detach()
 
 
@@ -260,6 +263,22 @@ def _descend(surface: str, lr: float, steps: int, noise: float = 0.0, **options)
 )
 def test_descents_end_where_the_book_prints(surface, lr, steps, options, printed):
     assert _descend(surface, lr, steps, **options).tolist() == pytest.approx(printed, rel=1e-5, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("surface", "lr", "printed"), [("chain", 1.0, [0.0]), ("waves", 1.0, [26.8341]), ("waves", 0.5, [7.26986])]
+)
+def test_newtons_method_ends_where_the_book_prints(surface, lr, printed):
+    assert _descend(surface, lr, 10, newton={}).tolist() == pytest.approx(printed, abs=1e-3)
+
+
+def test_newtons_method_solves_a_quadratic_in_one_step():
+    assert _descend("bowl", 1.0, 1, newton={}).tolist() == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_newtons_method_by_absolute_curvature_leaves_a_saddle():
+    assert abs(_descend("saddle", 0.5, 20, newton={"absolute": True})[1]) > 1
+    assert abs(_descend("saddle", 0.5, 20, newton={})[1]) < 1e-6
 
 
 def test_noise_moves_a_descent_and_has_no_height():
