@@ -230,3 +230,80 @@ def test_a_step_of_linear_regression_by_hand_is_torchs_at_half_the_rate():
     module.step_by_torch(model, torch.optim.SGD(model.parameters(), lr=0.03), x, y)
     torch.testing.assert_close(model.weight[0].detach(), weights)
     torch.testing.assert_close(model.bias.detach(), bias)
+
+
+def _descend(surface: str, lr: float, steps: int, newton: dict | None = None, **options) -> torch.Tensor:
+    """Return the last point of a descent by lab's loop."""
+    from functools import partial
+
+    from lab import Learner
+
+    module = load("optimizer_trajectories")
+    data = module.descent(surface=surface, steps=steps)
+    stepper = None if newton is None else module.Newton(**newton)
+    optimizer = partial(torch.optim.SGD, **options)
+    model = module.Point(data.surface, data.start)
+    Learner(model, data, module.height, stepper=stepper, optimizer=optimizer, lr=lr, batch_size=1, progress=False).fit(
+        1
+    )
+    return model.point.detach()
+
+
+@pytest.mark.parametrize(
+    ("surface", "lr", "steps", "options", "printed"),
+    [
+        ("parabola", 0.2, 10, {}, [0.060466]),
+        ("parabola", 0.05, 10, {}, [3.486784]),
+        ("parabola", 1.1, 10, {}, [61.917364]),
+        ("waves", 2.0, 10, {}, [-1.528166]),
+        ("bowl", 0.1, 20, {}, [-0.057646, -0.000073]),
+        ("ellipse", 0.6, 20, {"momentum": 0.5}, [0.0072, 0.0026]),
+        ("ellipse", 0.6, 20, {"momentum": 0.25}, [-0.126, -0.187]),
+    ],
+)
+def test_descents_end_where_the_book_prints(surface, lr, steps, options, printed):
+    assert _descend(surface, lr, steps, **options).tolist() == pytest.approx(printed, rel=1e-5, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("surface", "lr", "printed"), [("chain", 1.0, [0.0]), ("waves", 1.0, [26.8341]), ("waves", 0.5, [7.26986])]
+)
+def test_newtons_method_ends_where_the_book_prints(surface, lr, printed):
+    assert _descend(surface, lr, 10, newton={}).tolist() == pytest.approx(printed, abs=1e-3)
+
+
+def test_newtons_method_solves_a_quadratic_in_one_step():
+    assert _descend("bowl", 1.0, 1, newton={}).tolist() == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_newtons_method_by_absolute_curvature_leaves_a_saddle():
+    assert abs(_descend("saddle", 0.5, 20, newton={"absolute": True})[1]) > 1
+    assert abs(_descend("saddle", 0.5, 20, newton={})[1]) < 1e-6
+
+
+def test_noise_moves_a_descent_and_has_no_height():
+    module = load("optimizer_trajectories")
+    point = module.Point("bowl", (-5.0, -2.0))
+    assert point(torch.tensor([[3.0, 4.0]])).item() == 33
+    point(torch.tensor([[3.0, 4.0]])).sum().backward()
+    assert point.point.grad.tolist() == [-10 + 3, -8 + 4]
+
+
+def test_a_picture_of_a_descent_holds_every_surface():
+    module = load("optimizer_trajectories")
+    for name, surface in module.SURFACES.items():
+        start = torch.tensor(module.STARTS.get(name, (10.0,)))
+        figure = module.draw(surface, torch.stack([start, start / 2]))
+        # the path is drawn last
+        assert len(figure.axes[0].lines[-1].get_xdata()) == 2
+
+
+def test_schedules_have_the_rates_that_the_book_plots():
+    module = load("book_schedules")
+    rates = [[module.RATE * rate(epoch) for epoch in (0, 5, 15, 20, 29)] for rate in (module.multistep, module.cosine)]
+    assert rates[0] == pytest.approx([0.5, 0.5, 0.25, 0.25, 0.25])
+    assert rates[1][0] == pytest.approx(0.3)
+    assert rates[1][3:] == pytest.approx([0.01, 0.01])
+    warmed = [module.RATE * module.warmed_up(epoch) for epoch in (0, 4, 5, 20)]
+    assert warmed == pytest.approx([0.0, 0.24, 0.3, 0.01])
+    assert module.RATE * module.square_root(3) == pytest.approx(0.05)
