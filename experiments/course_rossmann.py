@@ -2,6 +2,11 @@
 
 Needs the corpus rossmann in LAB_DATA. The last six weeks of the training file validate; the course reports 0.0988 for
 the root of the mean squared relative error. The report shows where the network puts the German states.
+
+A submission to Kaggle, of a run with the key KEY; stores that are closed sell nothing:
+
+    python -c "from lab_tabular.rossmann import rossmann_test_frame as f; f().to_csv('asked.csv', index=False)"
+    lab predict KEY asked.csv --keep id --as Sales -o submission.csv
 """
 
 from lab import Experiment, Study, use

@@ -90,10 +90,11 @@ def mean_prediction(outputs: Sequence[Tensor], average: Average) -> Tensor:
                 where=_WHERE,
                 hint="average the files of predictions instead: lab predict KEY... TABLE",
             )
-    shapes = {tuple(output.shape): None for output in outputs}
-    if len(shapes) != 1:
+    # compared as they are: sizes that are traced for an export cannot be hashed
+    if any(output.shape != outputs[0].shape for output in outputs):
         raise ShapeError(
-            f"the outputs of the members have different shapes: {', '.join(map(str, shapes))}",
+            "the outputs of the members have different shapes: "
+            + ", ".join(str(tuple(output.shape)) for output in outputs),
             where=_WHERE,
             hint="members predict the same targets: the same classes in the same order",
         )

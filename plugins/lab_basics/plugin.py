@@ -71,9 +71,11 @@ def lab_samplers() -> dict[str, Any]:
 
 @hookimpl
 def lab_steppers() -> dict[str, Any]:
-    """Supervised training steps, the fit of models that fit themselves, and evaluation without training."""
+    """Supervised training steps, the late and compressed gradients, models that fit themselves, no training."""
     return {
         "activation_regularized": "lab_basics.steppers:ActivationRegularized",
+        "compressed_gradients": "lab_basics.gradients:CompressedGradients",
+        "delayed_gradients": "lab_basics.gradients:DelayedGradients",
         "evaluate_only": "lab_basics.ensembles:EvaluateOnly",
         "fit_or_step": "lab_basics.fitting:FitOrStep",
         "supervised": "lab_basics.steppers:Supervised",
@@ -258,6 +260,11 @@ def lab_commands() -> dict[str, tuple[str, ...]]:
             "lab_basics.install_command:install",
             "Install packages with plugins, by pip.",
             "Components and plugins",
+        ),
+        "export": (
+            "lab_basics.export_command:export",
+            "Write a trained model for programs without lab.",
+            "Trained models",
         ),
         "predict": (
             "lab_basics.predict_command:predict",

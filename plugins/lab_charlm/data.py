@@ -191,6 +191,7 @@ def char_text(
     valid_share: float = 0.2,
     ascii_only: bool = False,
     max_chars: int | None = None,
+    letters_only: bool = False,
 ) -> CharData:
     """Text for next-character prediction; the end of the text is the validation split.
 
@@ -208,6 +209,8 @@ def char_text(
             by characters instead if a split by lines would miss this fraction by more than a quarter.
         ascii_only: transliterate to ASCII (Unidecode).
         max_chars: read only the first N characters; None reads all.
+        letters_only: keep ASCII letters, with one space for what stands between them, and join the lines without one,
+            as *Dive into Deep Learning*, section 8.2 of the second Chinese edition; ``max_chars`` counts what is kept.
 
     Raises:
         DataError: a file is missing, empty, not text or in another encoding (the position is given), the text is too
@@ -218,7 +221,10 @@ def char_text(
     text, name = _read(corpus, path, encoding)
     # Counted before line ends are normalized and letters lower-cased, so that the counts are those of the file.
     remarks = describe_signs(count_signs(text.replace("\f", "")))
-    text = _with_newlines(text)[:max_chars]
+    text = _with_newlines(text)
+    if letters_only:
+        text = _letters_of(text)
+    text = text[:max_chars]
     if ascii_only:
         from unidecode import unidecode
 
@@ -280,6 +286,15 @@ def _refuse_unknown(ids: Sequence[Tensor], unknown: Sequence[int], name: str, mi
 
 def _with_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _letters_of(text: str) -> str:
+    """Return the letters of a text, and spaces between words of a line.
+
+    >>> _letters_of("The Time Machine, by\n H. G. Wells")
+    'The Time Machine byH G Wells'
+    """
+    return "".join(re.sub("[^A-Za-z]+", " ", line).strip() for line in text.split("\n"))
 
 
 def _as_it_is(batch: Any) -> Any:

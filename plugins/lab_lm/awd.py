@@ -23,6 +23,7 @@ from torch.optim.swa_utils import get_swa_multi_avg_fn
 from lab import part
 from lab.errors import ParameterError
 from lab_lm.models import check_tokens
+from lab_lm.outputs import Unprojected
 from lab_lm.steppers import NextToken
 
 if TYPE_CHECKING:
@@ -199,19 +200,28 @@ class AwdLSTM(CarriesState):
         nn.init.zeros_(self.output.bias)
         self.output.weight = self.embedding.weight
 
-    def forward(self, tokens: Tensor, continues: bool = False) -> Tensor:
-        """Return the logits (T, B, V) of the token after each."""
+    leaves_output = True
+
+    def forward(self, tokens: Tensor, continues: bool = False, *, leave_output: bool = False) -> Tensor | Unprojected:
+        """Return the logits (T, B, V) of the token after each; with ``leave_output`` their input and the output."""
         check_tokens(tokens)
-        logits, state = self.read(tokens, self.carried_state(tokens.shape[1]) if continues else None)
+        features, state = self.features(tokens, self.carried_state(tokens.shape[1]) if continues else None)
         self.carry(state)
+        if leave_output:
+            return Unprojected(features, self.output)
+        logits: Tensor = self.output(features)
         return logits
 
     def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the logits, as ``forward`` does, and the state after the last token; no state is kept."""
+        features, state = self.features(tokens, state)
+        return self.output(features), state
+
+    def features(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return the input (T, B, E) of the output, and the state after the last token."""
         x = dropped_embedding(tokens, self.embedding.weight, self.embedding_dropout if self.training else 0.0)
         outputs, state = self.rnn(self.input_dropout(x), state)
-        logits: Tensor = self.output(self.output_dropout(outputs))
-        return logits, state
+        return self.output_dropout(outputs), state
 
     def layer_groups(self) -> list[list[nn.Module]]:
         """Return embedding with output, then each layer, for rates and freezing by group."""

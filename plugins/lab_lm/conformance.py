@@ -149,6 +149,7 @@ def support() -> ConformanceSupport:
             ),
             "datasets.text": ComponentCase(use("text"), exceptions=windows),
             "losses.bert_loss": ComponentCase(examples=pairs),
+            "losses.projected_nll": ComponentCase(examples=texts),
             **{
                 f"metrics.{name}": ComponentCase(examples=pairs)
                 for name in ("masked_accuracy", "masked_loss", "next_sentence_accuracy", "next_sentence_loss")

@@ -120,8 +120,9 @@ def text(
 
     Args:
         corpus: ``embedded`` (Python's own help topics, about 68,000 words, no download), ``ptb``, or another corpus
-            with files ``train`` and ``valid``, or ``text`` (``nietzsche``, ``timemachine``, ``andersen``); or
-            ``embedded_questions``, generated English questions such as ``labelled_text`` labels.
+            with files ``train`` and ``valid``, or ``text`` (``nietzsche``, ``timemachine``, ``andersen``);
+            ``movie_reviews``, whose sentences are lines and whose reviews are paragraphs; or ``embedded_questions``,
+            generated English questions such as ``labelled_text`` labels.
         level: what a token is.
         path: a text file to use instead of a corpus, plain or gzip; several are read one after the other.
         valid_path, test_path: files that validate and test. Without one, the end of the training file validates.
@@ -135,7 +136,7 @@ def text(
         markers: mark words in capitals and repeated characters as fastai does (``xxup``, ``xxrep``); words only.
         max_size: most frequent tokens that are known; None for all.
         min_freq: tokens that occur fewer times in the training text are unknown; None for 2, so that unknown tokens
-            are trained on, and 1 in prepared corpora, which have them.
+            are trained on, and 1 for subwords and in prepared corpora, which have unknown tokens.
         bptt: positions per window, the length of backpropagation through time.
         valid_share: fraction of the lines, from the end, that validates if no file does, in (0, 1).
         max_lines: read only the first N lines of each part; None reads all.
@@ -148,7 +149,8 @@ def text(
     _check(level, tokenizer, markers, max_size, min_freq, bptt, valid_share, max_lines)
     sources = find_sources(corpus, path, valid_path, test_path, encoding, unit)
     if min_freq is None:
-        min_freq = 1 if sources.tokenized else 2
+        # Pieces of a trained tokenizer cover the text, so that none needs to be unknown.
+        min_freq = 1 if sources.tokenized or level == "subwords" else 2
     # Built first: an unknown tokenizer is found before a large file is read.
     made = _tokenizer(level, tokenizer, language, sources)
     parts = _parts(sources, valid_share, max_lines)
@@ -335,8 +337,8 @@ def _data(
     notes = [_note(part, found) for part, found in stats.items()]
     notes.append(f"{counted(len(vocabulary), 'token')} in the vocabulary of {counted(content['distinct'], 'one')} seen")
     remarks = [
-        f"{percent(found['unknown'], found['tokens'])} of the {names[part]} part are unknown tokens: raise max_size, "
-        "lower min_freq, or use level='subwords'"
+        f"{percent(found['unknown'], found['tokens'])} of the {names[part]} part are unknown tokens: "
+        + ("use a longer text" if level == "subwords" else "raise max_size, lower min_freq, or use level='subwords'")
         for part, found in stats.items()
         if found["unknown"] > _MANY_UNKNOWN * found["tokens"]
     ]

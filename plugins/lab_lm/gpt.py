@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lab import part
 from lab.errors import ParameterError
 from lab_lm.models import check_tokens
+from lab_lm.outputs import Unprojected
 
 __all__ = ["GPT"]
 
@@ -99,9 +100,16 @@ class GPT(nn.Module):
         table = getattr(self.positions, "table", None)
         self.max_length = len(table) if isinstance(table, nn.Parameter) else None
 
-    def forward(self, tokens: Tensor, continues: bool = False) -> Tensor:
-        """Return the logits (T, B, V) of the token after each; ``continues`` has no effect."""
+    leaves_output = True
+
+    def forward(self, tokens: Tensor, continues: bool = False, *, leave_output: bool = False) -> Tensor | Unprojected:
+        """Return the logits (T, B, V) of the token after each; ``continues`` has no effect.
+
+        With ``leave_output``, return their input and the output, for the loss to project.
+        """
         check_tokens(tokens)
+        if leave_output:
+            return Unprojected(self.states(self.embedding(tokens.T))[0].transpose(0, 1), self.output)
         return self.read(tokens)[0]
 
     def read(self, tokens: Tensor, state: Cache | None = None) -> tuple[Tensor, Cache]:

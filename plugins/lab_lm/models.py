@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from lab_attention.dropout import Dropout
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from lab import part
 from lab.errors import ParameterError, ShapeError
+from lab_lm.outputs import AdaptiveSoftmax, Unprojected
 from lab_lm.qrnn import QRNN
 
 __all__ = ["CELLS", "Cell", "RnnLM", "check_tokens"]
@@ -39,6 +41,8 @@ class RnnLM(CarriesState):
         dropout: probability behind each recurrent layer.
         input_dropout: probability on the embeddings; None for ``dropout``.
         init_scale: embedding and output start uniform in ± this.
+        cutoffs: ids at which the clusters of an adaptive softmax begin, for example (2_000, 10_000); None for a full
+            one. For large vocabularies, with ``loss="projected_nll"``.
 
     Shapes:
         tokens (T, B) long → (T, B, V)
@@ -59,8 +63,15 @@ class RnnLM(CarriesState):
         dropout: float = 0.2,
         input_dropout: float | None = None,
         init_scale: float = 0.1,
+        cutoffs: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        if tied and cutoffs is not None:
+            raise ParameterError(
+                "an adaptive softmax has no weights of the embedding's shape to share",
+                where="architecture 'rnn_lm'",
+                hint="tied=False, or cutoffs=None",
+            )
         input_dropout = dropout if input_dropout is None else input_dropout
         width = hidden_size if embedding_dim is None else embedding_dim
         if min(layers, hidden_size, width) < 1 or not (0 <= dropout < 1 and 0 <= input_dropout < 1):
@@ -80,27 +91,43 @@ class RnnLM(CarriesState):
         self.dropout = Dropout(dropout)
         with part("output"):
             self.projection = nn.Linear(hidden_size, width) if tied and width != hidden_size else nn.Identity()
-            self.output = nn.Linear(width if tied else hidden_size, vocab_size)
-            nn.init.uniform_(self.output.weight, -init_scale, init_scale)
-            nn.init.zeros_(self.output.bias)
+            self.output: nn.Module
+            if cutoffs is not None:
+                self.output = AdaptiveSoftmax(hidden_size, vocab_size, cutoffs)
+            else:
+                self.output = nn.Linear(width if tied else hidden_size, vocab_size)
+                nn.init.uniform_(self.output.weight, -init_scale, init_scale)
+                nn.init.zeros_(self.output.bias)
         if tied:
             self.output.weight = self.embedding.weight
 
-    def forward(self, tokens: Tensor, continues: bool = False) -> Tensor:
+    leaves_output = True
+
+    def forward(self, tokens: Tensor, continues: bool = False, *, leave_output: bool = False) -> Tensor | Unprojected:
         """Return the logits (T, B, V) of the token after each.
 
-        ``continues``: the tokens start where those of the previous call ended.
+        Args:
+            tokens: (T, B).
+            continues: the tokens start where those of the previous call ended.
+            leave_output: return the features and the output, for the loss to project.
         """
         check_tokens(tokens)
-        logits, state = self.read(tokens, self.carried_state(tokens.shape[1]) if continues else None)
+        features, state = self.features(tokens, self.carried_state(tokens.shape[1]) if continues else None)
         self.carry(state)
+        if leave_output:
+            return Unprojected(features, self.output)
+        logits: Tensor = self.output(features)
         return logits
+
+    def features(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Return the input (T, B, E) of the output, and the state after the last token."""
+        outputs, state = self.rnn(self.input_dropout(self.embedding(tokens)), state)
+        return self.projection(self.dropout(outputs)), state
 
     def read(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return the logits, as ``forward`` does, and the state after the last token; no state is kept."""
-        outputs, state = self.rnn(self.input_dropout(self.embedding(tokens)), state)
-        logits: Tensor = self.output(self.projection(self.dropout(outputs)))
-        return logits, state
+        features, state = self.features(tokens, state)
+        return self.output(features), state
 
     def layer_groups(self) -> list[list[nn.Module]]:
         """Return embedding, recurrent layers and output, for rates and freezing by group."""

@@ -29,8 +29,8 @@ def lab_architectures() -> dict[str, Any]:
 
 @hookimpl
 def lab_losses() -> dict[str, Any]:
-    """Masked tokens and the next sentence."""
-    return {"bert_loss": "lab_lm.bert:bert_loss"}
+    """Next tokens of large vocabularies; masked tokens and the next sentence."""
+    return {"bert_loss": "lab_lm.bert:bert_loss", "projected_nll": "lab_lm.outputs:ProjectedNLL"}
 
 
 @hookimpl

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
@@ -85,8 +87,11 @@ def find_sources(
         return Sources(
             {"train": _lines([file], "utf-8", unit or "paragraphs", book=True)}, name, _digest([file]), False
         )
+    if "reviews" in found.files:
+        path = found.path("reviews")
+        return Sources({"train": _archived(path, unit or "lines")}, name, _digest([path]), True)
     if "train" not in found.files or "valid" not in found.files:
-        raise DataError(f"{name} is not a running text", hint=f"for example: {', '.join(_BOOKS)}, ptb")
+        raise DataError(f"{name} is not a running text", hint=f"for example: {', '.join(_BOOKS)}, ptb, movie_reviews")
     paths = _paths(found, name)
     parts = {part: _lines([file], "utf-8", unit or "lines") for part, file in paths.items()}
     return Sources(parts, name, _digest(paths.values()), True)
@@ -115,6 +120,22 @@ def _lines(files: Sequence[Path], encoding: str, unit: Unit, *, book: bool = Fal
         for file in files:
             lines = read_lines(file, encoding=encoding)
             yield from _units(_without_license(lines) if book else lines, unit)
+
+    return read
+
+
+def _archived(path: Path, unit: Unit) -> Lines:
+    """Return the texts of a zip archive; a paragraph is a text."""
+
+    def read() -> Iterator[str]:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                texts = [name for name in archive.namelist() if name.endswith(".txt")]
+                # By the file's own name, so that the end of the text has every folder, which may be a class.
+                for name in sorted(texts, key=lambda name: (name.rpartition("/")[2], name)):
+                    yield from _units(archive.read(name).decode("latin-1").splitlines(), unit)
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"not a zip archive: {error}", where=str(path), hint="fetch it again") from error
 
     return read
 

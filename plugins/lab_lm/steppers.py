@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lab.training.state import CancelFit
 from lab.training.stepper import plain_batch
+from lab_lm.outputs import gives_unprojected
 
 __all__ = ["NextToken"]
 
@@ -33,3 +34,16 @@ class NextToken(Supervised):
             with torch.no_grad():
                 self._first = self.learner.loss(self.learner.model(*inputs), target).detach()
         return self._first
+
+    def train_loss(self, batch: Any) -> Tensor:
+        """Return the loss; the output of the model is left to a loss that projects by itself."""
+        learner = self.learner
+        if (
+            self._compiled
+            or learner.distributed.world_size > 1
+            or not getattr(learner.loss, "accepts_unprojected", False)
+            or not gives_unprojected(learner.model)
+        ):
+            return super().train_loss(batch)
+        *inputs, target = plain_batch(batch)
+        return self.loss(learner.model(*inputs, leave_output=True), target)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+from lab_attention.fused.projection import projected_cross_entropy
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from lab.errors import ParameterError, ShapeError
-from lab_seq2seq.fused.projection import Unprojected, projected_cross_entropy
+from lab_seq2seq.fused.projection import Unprojected
 
 __all__ = ["Padding", "Seq2SeqLoss", "fit_length", "seq2seq_loss", "token_losses"]
 

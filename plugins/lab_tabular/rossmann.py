@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -14,7 +15,9 @@ from lab_tabular.data import Scale, TableData, table_of_parts
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GERMAN_STATES", "rossmann", "rossmann_corpus", "rossmann_frame"]
+__all__ = ["GERMAN_STATES", "rossmann", "rossmann_corpus", "rossmann_frame", "rossmann_test_frame"]
+
+DAY_COLUMNS = ("Store", "DayOfWeek", "Date", "Promo", "StateHoliday", "SchoolHoliday")
 
 EVENTS = ("promo", "state_holiday", "school_holiday")
 FARTHEST_EVENT = 60
@@ -108,26 +111,53 @@ def rossmann(
 
 def rossmann_frame(stores: int | None = None) -> pd.DataFrame:
     """Return every day of every store with all features, in the order of days."""
+    days = _days("train", [*DAY_COLUMNS, "Sales"])
+    if stores is not None:
+        days = days[days["store"] <= stores]
+    return _with_features(days).sort_values(["date", "store"], ignore_index=True)
+
+
+def rossmann_test_frame() -> pd.DataFrame:
+    """Return the 41,088 rows of Kaggle's test file with all features, in its order, with columns ``id`` and ``open``.
+
+    Days of the training file stand before them where events of a store are looked for, as in the course. A store that
+    is closed sells nothing, whatever is predicted for it; one that does not say counts as open.
+
+    ``rossmann_test_frame().to_csv("test.csv", index=False)`` makes a file for ``lab predict KEY test.csv --keep id``.
+    """
+    import pandas as pd
+
+    asked = _days("test", [*DAY_COLUMNS, "Id", "Open"])
+    frame = _with_features(pd.concat([_days("train", DAY_COLUMNS), asked], ignore_index=True))
+    frame = frame[frame["id"].notna()].sort_values("id", ignore_index=True)
+    # eleven rows of one store do not say whether it is open
+    return frame.assign(id=frame["id"].astype(int), open=frame["open"].fillna(1).astype(int))
+
+
+def _days(part: str, columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    days = pd.read_csv(
+        find_corpus("rossmann").path(part),
+        dtype={"StateHoliday": "category"},
+        parse_dates=["Date"],
+        usecols=list(columns),
+    )
+    days.columns = pd.Index([_snake(name) for name in days.columns])
+    return days
+
+
+def _with_features(days: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     corpus = find_corpus("rossmann")
-    days = pd.read_csv(
-        corpus.path("train"),
-        dtype={"StateHoliday": "category"},
-        parse_dates=["Date"],
-        usecols=["Store", "DayOfWeek", "Date", "Sales", "Promo", "StateHoliday", "SchoolHoliday"],
-    )
-    days.columns = pd.Index([_snake(name) for name in days.columns])
     shops = pd.read_csv(corpus.path("store")).merge(pd.read_csv(corpus.path("store_states")), on="Store", how="left")
     shops.columns = pd.Index([_snake(name) for name in shops.columns])
-    if stores is not None:
-        days = days[days["store"] <= stores]
     # The distances to events below are running maxima along each store.
     days = days.sort_values(["store", "date"], ignore_index=True)
     days = days.assign(**_events(days), **_date(days["date"]))
     joined = days.merge(shops, on="store", how="left")
-    joined = joined.assign(**_since(joined))
-    return joined.sort_values(["date", "store"], ignore_index=True)
+    return joined.assign(**_since(joined))
 
 
 def _snake(name: str) -> str:

@@ -115,6 +115,81 @@ def test_dropout_by_hand_of_nothing_or_everything(probability, expected):
     assert found.tolist() == [expected] * 3
 
 
+@pytest.mark.parametrize("method", ["one_worker", "server", "parts", "ring"])
+@pytest.mark.parametrize("workers", [2, 3, 8])
+def test_every_way_to_add_gives_every_worker_the_sum(method, workers):
+    vectors = list(torch.randn(workers, 4 * workers, generator=torch.Generator().manual_seed(0)))
+    sums, _ = load("ring_or_server").all_reduce(vectors, method)
+    for each in sums:
+        torch.testing.assert_close(each, torch.stack(vectors).sum(0))
+
+
+@pytest.mark.parametrize(("method", "expected"), [("one_worker", 60), ("server", 80), ("parts", 15)])
+def test_the_books_times_of_adding_among_four_devices(method, expected):
+    module = load("ring_or_server")
+    _, transfers = module.all_reduce(list(torch.ones(4, 64)), method)
+    assert module.milliseconds(transfers, 160, 16) == pytest.approx(expected)
+
+
+def test_a_ring_among_eight_takes_six_milliseconds_but_for_an_eighth():
+    module = load("ring_or_server")
+    _, transfers = module.all_reduce(list(torch.ones(8, 64)), "ring")
+    assert module.milliseconds(transfers, 160, 54) == pytest.approx(2 * 160 / 54 * 7 / 8)
+    # every worker sends the same, in 2 (n - 1) steps, each with its latency
+    assert len(transfers) == 8 * 14
+    assert module.milliseconds(transfers, 0, 54, latency_us=10) == pytest.approx(0.14)
+
+
+def _gradients_by_hand(parts: int, batch: tuple) -> dict:
+    """Return the gradients of a split batch."""
+    from lab import Data, Learner
+
+    module = load("data_parallel_by_hand")
+    torch.manual_seed(0)
+    net = module.make_net(12, 3)
+    examples = torch.utils.data.TensorDataset(*batch)
+    learner = Learner(net, Data(examples, examples), nn.functional.cross_entropy, progress=False)
+    stepper = module.ByHand(devices=parts)
+    stepper.attach(learner)
+    stepper.optimizer_step = lambda: None
+    stepper.train_step(batch)
+    return {name: weight.grad for name, weight in net.named_parameters()}
+
+
+def _batch() -> tuple:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(10, 12, generator=generator), torch.arange(10) % 3
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4, 12])
+def test_a_split_batch_has_the_gradients_of_the_whole_one(parts):
+    whole = _gradients_by_hand(1, _batch())
+    for name, gradient in _gradients_by_hand(parts, _batch()).items():
+        torch.testing.assert_close(gradient, whole[name])
+
+
+def _gradients_of_ddp(rank, folder):
+    """Write the gradients that DDP has of its half of the batch, which it averages over two processes."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    module = load("data_parallel_by_hand")
+    torch.manual_seed(0)
+    net = module.make_net(12, 3)
+    points, target = (each.tensor_split(2)[rank] for each in _batch())
+    # held until the backward pass: without its reducer, gradients would stay those of this half
+    together = nn.parallel.DistributedDataParallel(net)
+    nn.functional.cross_entropy(together(points), target).backward()
+    if rank == 0:
+        torch.save({name: weight.grad for name, weight in net.named_parameters()}, folder / "gradients.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_data_parallel_by_hand_has_the_gradients_of_ddp(tmp_path):
+    torch.multiprocessing.spawn(_gradients_of_ddp, (tmp_path,), nprocs=2)
+    found = torch.load(tmp_path / "gradients.pt", weights_only=True)
+    for name, gradient in _gradients_by_hand(2, _batch()).items():
+        torch.testing.assert_close(found[name], gradient)
+
+
 @pytest.mark.skipif("LAB_DATA" not in os.environ, reason="needs house_prices in LAB_DATA")
 def test_house_prices_are_prepared_as_in_the_book():
     data = load("book_house_prices").book_rows(folds=5, fold=1)
@@ -155,3 +230,80 @@ def test_a_step_of_linear_regression_by_hand_is_torchs_at_half_the_rate():
     module.step_by_torch(model, torch.optim.SGD(model.parameters(), lr=0.03), x, y)
     torch.testing.assert_close(model.weight[0].detach(), weights)
     torch.testing.assert_close(model.bias.detach(), bias)
+
+
+def _descend(surface: str, lr: float, steps: int, newton: dict | None = None, **options) -> torch.Tensor:
+    """Return the last point of a descent by lab's loop."""
+    from functools import partial
+
+    from lab import Learner
+
+    module = load("optimizer_trajectories")
+    data = module.descent(surface=surface, steps=steps)
+    stepper = None if newton is None else module.Newton(**newton)
+    optimizer = partial(torch.optim.SGD, **options)
+    model = module.Point(data.surface, data.start)
+    Learner(model, data, module.height, stepper=stepper, optimizer=optimizer, lr=lr, batch_size=1, progress=False).fit(
+        1
+    )
+    return model.point.detach()
+
+
+@pytest.mark.parametrize(
+    ("surface", "lr", "steps", "options", "printed"),
+    [
+        ("parabola", 0.2, 10, {}, [0.060466]),
+        ("parabola", 0.05, 10, {}, [3.486784]),
+        ("parabola", 1.1, 10, {}, [61.917364]),
+        ("waves", 2.0, 10, {}, [-1.528166]),
+        ("bowl", 0.1, 20, {}, [-0.057646, -0.000073]),
+        ("ellipse", 0.6, 20, {"momentum": 0.5}, [0.0072, 0.0026]),
+        ("ellipse", 0.6, 20, {"momentum": 0.25}, [-0.126, -0.187]),
+    ],
+)
+def test_descents_end_where_the_book_prints(surface, lr, steps, options, printed):
+    assert _descend(surface, lr, steps, **options).tolist() == pytest.approx(printed, rel=1e-5, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("surface", "lr", "printed"), [("chain", 1.0, [0.0]), ("waves", 1.0, [26.8341]), ("waves", 0.5, [7.26986])]
+)
+def test_newtons_method_ends_where_the_book_prints(surface, lr, printed):
+    assert _descend(surface, lr, 10, newton={}).tolist() == pytest.approx(printed, abs=1e-3)
+
+
+def test_newtons_method_solves_a_quadratic_in_one_step():
+    assert _descend("bowl", 1.0, 1, newton={}).tolist() == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_newtons_method_by_absolute_curvature_leaves_a_saddle():
+    assert abs(_descend("saddle", 0.5, 20, newton={"absolute": True})[1]) > 1
+    assert abs(_descend("saddle", 0.5, 20, newton={})[1]) < 1e-6
+
+
+def test_noise_moves_a_descent_and_has_no_height():
+    module = load("optimizer_trajectories")
+    point = module.Point("bowl", (-5.0, -2.0))
+    assert point(torch.tensor([[3.0, 4.0]])).item() == 33
+    point(torch.tensor([[3.0, 4.0]])).sum().backward()
+    assert point.point.grad.tolist() == [-10 + 3, -8 + 4]
+
+
+def test_a_picture_of_a_descent_holds_every_surface():
+    module = load("optimizer_trajectories")
+    for name, surface in module.SURFACES.items():
+        start = torch.tensor(module.STARTS.get(name, (10.0,)))
+        figure = module.draw(surface, torch.stack([start, start / 2]))
+        # the path is drawn last
+        assert len(figure.axes[0].lines[-1].get_xdata()) == 2
+
+
+def test_schedules_have_the_rates_that_the_book_plots():
+    module = load("book_schedules")
+    rates = [[module.RATE * rate(epoch) for epoch in (0, 5, 15, 20, 29)] for rate in (module.multistep, module.cosine)]
+    assert rates[0] == pytest.approx([0.5, 0.5, 0.25, 0.25, 0.25])
+    assert rates[1][0] == pytest.approx(0.3)
+    assert rates[1][3:] == pytest.approx([0.01, 0.01])
+    warmed = [module.RATE * module.warmed_up(epoch) for epoch in (0, 4, 5, 20)]
+    assert warmed == pytest.approx([0.0, 0.24, 0.3, 0.01])
+    assert module.RATE * module.square_root(3) == pytest.approx(0.05)

@@ -67,6 +67,19 @@ def test_letters_can_be_written_in_ascii(text_file):
     assert data.vocab.decode(data.train.ids[:4].tolist()) == "ete\n"
 
 
+def test_letters_alone_are_kept_as_in_the_book(text_file):
+    data = char_text(path=text_file("The Time, 1 Machine\n\n  by H. G. Wells!\nCafé " * 9), letters_only=True, bptt=4)
+    assert data.vocab.decode(data.train[Window(0, 21)][0].flatten()) == "the time machineby h "
+    assert set(data.vocab.characters) <= set("abcdefghijklmnopqrstuvwxyz ") | {"\0", "\N{REPLACEMENT CHARACTER}"}
+
+
+def test_the_time_machine_has_the_books_letters(lab_data):
+    data = char_text("timemachine", letters_only=True, bptt=35)
+    # and the vocabulary has 28 in the book: letters, the space, and the unknown one
+    assert sum(len(part.ids) for part in (data.train, data.valid)) == 170_580
+    assert len(data.vocab) - 1 == 28
+
+
 def test_the_target_is_the_next_character():
     split = CharText(torch.arange(10), bptt=3)
     batch = split.__getitems__([0, 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from functools import partial
 
 import numpy as np
@@ -165,3 +166,42 @@ def test_penn_treebank_has_the_published_counts():
     assert [len(split.ids) for split in (data.train, data.valid, data.test)] == [929_589, 73_760, 82_430]
     # 10,000 with <unk> and <eos>, and padding
     assert data.vocab_size == 10_001
+
+
+def test_every_piece_of_the_training_text_is_known(tmp_path):
+    path = tmp_path / "zebra.txt"
+    path.write_text(LINES + "a zebra\n" + LINES, encoding="utf-8")
+    data = text(path=str(path), level="subwords", tokenizer=partial(BpeTokenizer, vocab_size=30), bptt=4)
+    assert UNK_ID not in data.train.ids
+
+
+@pytest.fixture
+def reviews(tmp_path, monkeypatch):
+    """Two folders of reviews, as LAB_DATA has them."""
+    (tmp_path / "data" / "movie_reviews").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "data" / "movie_reviews" / "movie_reviews.zip", "w") as archive:
+        archive.writestr("movie_reviews/README", "not a review")
+        for number in range(20):
+            archive.writestr(f"movie_reviews/neg/cv{number:03}_1.txt", "the film sat \nso bad \n")
+            archive.writestr(f"movie_reviews/pos/cv{number:03}_2.txt", "the film ran \nso good \n")
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+def test_film_reviews_validate_with_both_classes(reviews):
+    data = text(corpus="movie_reviews", bptt=4)
+    assert len(data.train.ids) + len(data.valid.ids) == 40 * 7
+    written = [data.vocab.tokens[number] for number in data.valid.ids.tolist()]
+    assert written.count("good") == written.count("bad") == 2
+    assert "review" not in data.vocab.ids
+
+
+def test_a_film_review_is_a_paragraph(reviews):
+    data = text(corpus="movie_reviews", unit="paragraphs", bptt=4)
+    assert data.vocab.continued("", data.valid.ids[:6].tolist()) == "the film sat so bad\n"
+
+
+def test_film_reviews_that_are_no_archive_are_refused(reviews):
+    (reviews / "data" / "movie_reviews" / "movie_reviews.zip").write_bytes(b"no archive")
+    with pytest.raises(DataError, match="not a zip archive"):
+        text(corpus="movie_reviews")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 from lab_attention.attention import AdditiveAttention
-from lab_seq2seq.fused import projection
-from lab_seq2seq.fused.projection import Unprojected, projected_cross_entropy
+from lab_attention.fused import projection
+from lab_attention.fused.projection import projected_cross_entropy
+from lab_seq2seq.fused.projection import Unprojected
 from lab_seq2seq.losses import Seq2SeqLoss, seq2seq_loss
 from lab_seq2seq.steppers import TeacherForcing
 from torch.nn import functional

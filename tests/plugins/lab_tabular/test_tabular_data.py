@@ -10,7 +10,7 @@ import pytest
 import torch
 from lab_tabular.data import table, table_of_frame
 from lab_tabular.reading import read_table
-from lab_tabular.rossmann import rossmann, rossmann_frame
+from lab_tabular.rossmann import rossmann, rossmann_frame, rossmann_test_frame
 from lab_tabular.sources import adult, bundled_table, house_prices, towns, towns_frame
 
 from lab.errors import DataError, LabError, ParameterError
@@ -203,6 +203,20 @@ def test_rossmann_knows_the_days_around_each_day(lab_data):
     assert day["days_since_promo"] == (pd.Timestamp("2013-01-10") - happened.max()).days
     coming = one.index[(one["promo"] == 1) & (one.index >= "2013-01-12")]
     assert one.loc["2013-01-12", "days_until_promo"] == (coming.min() - pd.Timestamp("2013-01-12")).days
+
+
+def test_rows_of_rossmanns_test_file_have_all_features_and_look_back_into_the_training_days(lab_data):
+    frame, trained = rossmann_test_frame(), rossmann_frame(stores=1)
+    assert list(frame["id"]) == [*range(1, 41089)]
+    assert {*trained.columns} - {"sales"} | {"id", "open"} == {*frame.columns}
+    # the test file begins on 1 August; the summer holidays of the last training days are school holidays
+    first = frame[(frame["store"] == 1) & (frame["date"] == "2015-08-01")].iloc[0]
+    last = trained[trained["date"] == "2015-07-31"].iloc[0]
+    assert last["school_holiday"] == 1
+    assert (
+        first["school_holiday_last_week"]
+        == last["school_holiday_last_week"] + 1 - (trained[trained["date"] == "2015-07-24"]["school_holiday"].iloc[0])
+    )
 
 
 def test_rossmanns_last_days_validate_and_closed_days_are_left_out(lab_data):
