@@ -107,7 +107,8 @@ class OneHot(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         columns = [functional.one_hot(codes[:, column], size)[:, 1:] for column, size in enumerate(self.sizes)]
-        return torch.cat([*columns, codes.new_zeros(len(codes), 0)], 1).float()
+        # not len(codes), which torch.export takes for a constant
+        return torch.cat([*columns, codes.new_zeros(codes.shape[0], 0)], 1).float()
 
 
 class Embeddings(nn.Module):
@@ -132,7 +133,7 @@ class Embeddings(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         columns = [table(codes[:, column]) for column, table in enumerate(self.tables)]
-        joined: Tensor = self.dropout(torch.cat([*columns, codes.new_zeros(len(codes), 0, dtype=torch.float)], 1))
+        joined: Tensor = self.dropout(torch.cat([*columns, codes.new_zeros(codes.shape[0], 0, dtype=torch.float)], 1))
         return joined
 
 

@@ -144,3 +144,18 @@ def test_the_command_exports_a_run(tmp_path: Path) -> None:
     answer = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert "model.pt2" in answer.output
     assert "outputs equal those of the run in batches of 8 and 7" in answer.output
+
+
+@pytest.mark.parametrize("sizes", [(), (4, 3)])
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_table_with_or_without_categories_takes_batches_of_any_size(kind: Any, sizes: Any, tmp_path: Path) -> None:
+    needs(kind)
+    from lab_tabular.models import TabularMLP
+
+    names = tuple(f"column {number}" for number in range(len(sizes)))
+    model = TabularMLP(sizes, 3, 2, 0.0, 1.0, names, layers=[6])
+    rows = torch.utils.data.TensorDataset(
+        torch.ones(20, len(sizes), dtype=torch.long), torch.randn(20, 3), torch.arange(20) % 2
+    )
+    made = Learner(model, Data(rows, rows), nn.functional.cross_entropy, progress=False)
+    assert list(export_model(made, tmp_path / "model", kind).compared) == [8, 7]
