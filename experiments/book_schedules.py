@@ -3,7 +3,7 @@
 *Dive into Deep Learning*, section 11.11 of the second Chinese edition: a LeNet with ReLU and maximum pooling, pixels
 from 0 to 1, batches of 256, stochastic gradient descent, 30 epochs, and the formulas of the book for the rate of each
 epoch, all as factors of 0.3. Departure: the book steps its multistep scheduler 30 times for a plot before it trains, so
-its figure is of another schedule. Needs the corpus fashion_mnist in LAB_DATA. On 10,000 pictures, in a quarter of an hour:
+its figure is of another schedule. Needs the corpus fashion_mnist in LAB_DATA. On 10,000 pictures:
 
     lab run experiments/book_schedules.py --set dataset.max_examples=10000
 """
