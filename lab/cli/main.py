@@ -237,6 +237,9 @@ def main() -> None:
     # Before anything is printed: a pager may close the pipe at any line.
     make_robust()
     end = end_on_signals()
+    if "_LAB_COMPLETE" in os.environ:
+        # before click chooses a class for the shell; commands are imported later
+        pass
     try:
         code = _guarded(lambda: cli.main(prog_name="lab", standalone_mode=False))
         code = _flushed(code)

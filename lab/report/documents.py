@@ -90,7 +90,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     """
     from lab.report.terminal import estimated_bytes, estimated_seconds
 
-    known = all(run.arm in plan.checks for run in plan.to_do)
+    known = all(run.arm in plan.checks for run in plan.to_train)
     notes = [note for run in plan.runs for note in run.data.notes]
     notes += [note for check in plan.checks.values() for note in check.notes]
     return {
@@ -100,7 +100,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "runs": [
             {"arm": run.arm, "seed": run.seed, "key": run.key, "found": run.key in plan.found} for run in plan.runs
         ],
-        "to_do": len(plan.to_do),
+        "to_do": len(plan.to_train),
         "seconds": estimated_seconds(plan) if known else None,
         "bytes": round(estimated_bytes(plan)) if known else None,
         "notes": list(dict.fromkeys(notes)),

@@ -59,7 +59,7 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     """
     numbers = numbers if numbers and any("," in name for name in numbers) else {}
     counts = Counter(run.arm for run in plan.runs)
-    found = Counter(run.arm for run in plan.runs if run.key in plan.found)
+    found = Counter(run.arm for run in plan.runs if run.key in plan.found | plan.completed)
     if plan.study.question:
         console.print(escape(plan.study.question.strip()), style="bold")
     table = Table(title=f"plan of {escape(plan.study.name)}", title_justify="left")
@@ -116,13 +116,21 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
         console.print("note: runs of a training function are paired by their seed alone")
     for note in dict.fromkeys(note for task in tasks for note in task_notes(task)):
         console.print(f"note: {escape(note)}", highlight=False)
-    if plan.to_do:
+    if plan.completed:
+        console.print(
+            f"finished runs that get a metric or observer of this study from what they stored: {len(plan.completed)}",
+            highlight=False,
+        )
+    if not plan.to_train:
+        console.print(f"0 runs to do, {len(plan.found | plan.completed)} found", highlight=False)
+    else:
         # nothing is known of the cost of a function before it is called
-        known = all(run.arm in plan.checks for run in plan.to_do)
+        known = all(run.arm in plan.checks for run in plan.to_train)
         cost = (
             f"; about {describe_seconds(estimated_seconds(plan))} and {estimated_bytes(plan) / 2**20:,.0f} MiB of disk"
         )
-        console.print(f"{len(plan.to_do)} runs to do, {len(plan.found)} found{cost if known else ''}", highlight=False)
+        count = len(plan.found | plan.completed)
+        console.print(f"{len(plan.to_train)} runs to do, {count} found{cost if known else ''}", highlight=False)
 
 
 def data_notes(plan: Plan) -> list[str]:
@@ -165,7 +173,7 @@ def _arms_to_show(plan: Plan) -> Sequence[Arm]:
 def estimated_bytes(plan: Plan) -> float:
     """Return an estimate of the disk space of the runs to do: the weights of the last and of the best epoch."""
     # two files of float32 weights per run; checkpoints are removed at the end
-    return math.fsum(2 * 4 * plan.checks[run.arm].parameters for run in plan.to_do if run.arm in plan.checks)
+    return math.fsum(2 * 4 * plan.checks[run.arm].parameters for run in plan.to_train if run.arm in plan.checks)
 
 
 def estimated_seconds(plan: Plan) -> float:
@@ -174,7 +182,7 @@ def estimated_seconds(plan: Plan) -> float:
         plan.checks[run.arm].seconds_per_step
         * math.ceil(len(run.data.train) / run.experiment.values["batch_size"])
         * run.experiment.values["epochs"]
-        for run in plan.to_do
+        for run in plan.to_train
         if run.arm in plan.checks
     )
 
@@ -282,12 +290,15 @@ def _narrow_effects(effects: Sequence[Effect], compare: str, width: int) -> Tabl
 def _narrow(
     first: str, names: Sequence[str], heads: Sequence[str], cells: Sequence[tuple[str, ...]], width: int
 ) -> Table:
-    """Return a table without vertical lines whose names are cut in the middle where it would be too wide."""
+    """Return a table without vertical lines whose names are cut in the middle where it would be too wide.
+
+    Names that would look alike then are folded instead; numbers never are.
+    """
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(first, no_wrap=True)
     # the head of a column is wrapped where the numbers below it need the width
     longest = max(map(len, [first, *names]))
-    for most in (max(map(len, heads)), MIN_HEAD):
+    word = max(len(word) for head in heads for word in head.split())
+    for most in (max(map(len, heads)), max(MIN_HEAD, word)):
         widths = [max([min(len(head), most), *(len(row[i]) for row in cells)]) for i, head in enumerate(heads)]
         left = width - sum(widths) - GAP * len(widths)
         if left >= longest:
@@ -295,6 +306,13 @@ def _narrow(
     shown = shortened(names, max(left, MIN_NAME))
     # a verdict is wrapped rather than a name cut so far that it looks like another
     widths[-1] = max(min(widths[-1], widths[-1] + left - max(map(len, shown), default=0)), MIN_VERDICT)
+    left = max(width - sum(widths) - GAP * len(widths), MIN_NAME)
+    needed = max(map(len, [first, *shown]))
+    if needed > left:
+        shown, needed = list(names), left
+    table.add_column(first, overflow="fold", width=needed)
+    # wider than the terminal, whose lines are wrapped, rather than a number in two pieces
+    table.width = max(width, needed + sum(widths) + GAP * len(widths)) if needed == left else None
     for head, found in zip(heads, widths, strict=True):
         justify: JustifyMethod = "left" if head == "verdict" else "right"
         table.add_column(head, justify=justify, overflow="fold", width=found)

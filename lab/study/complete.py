@@ -86,7 +86,7 @@ def _missing_metrics(experiment: ResolvedExperiment, record: RunRecord) -> set[s
 
 
 def _late_observers(experiment: ResolvedExperiment, record: RunRecord) -> list[str]:
-    """Return the observers that a run was trained without and that act only at the end of the whole fit."""
+    """Return the observers that a run was trained without and that can act afterwards."""
     known = record.result.get("observers")
     # records of older versions do not list observers; running them again could duplicate what they wrote
     if known is None:
@@ -98,9 +98,11 @@ def _late_observers(experiment: ResolvedExperiment, record: RunRecord) -> list[s
 def _acts_at_the_end(kind: Any) -> bool:
     if not (isinstance(kind, type) and issubclass(kind, Callback)):
         return False
+    if kind.acts_on_finished:
+        return True
     own = [name for name in dir(Callback) if name.startswith(("before_", "after_"))]
     handled = {name for name in own if getattr(kind, name) is not getattr(Callback, name)}
-    # an observer that counts steps or epochs cannot be given them afterwards
+    # an observer that counts steps or epochs cannot be given them afterwards, unless it says that the history suffices
     return handled == {"after_fit"}
 
 

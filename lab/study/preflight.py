@@ -45,6 +45,7 @@ class Plan:
         arms: its arms, the base first.
         runs: every run of every arm.
         found: keys of the runs that are finished already.
+        completed: keys of the finished runs that lack a metric or observer of today, and get it from their weights.
         checks: arm → result of its rehearsal; arms whose runs are all finished are not rehearsed.
     """
 
@@ -53,12 +54,18 @@ class Plan:
     arms: Sequence[Arm]
     runs: Sequence[Run]
     found: frozenset[str]
+    completed: frozenset[str]
     checks: Mapping[str, ArmCheck]
 
     @property
     def to_do(self) -> list[Run]:
-        """The runs that are not finished yet; of runs with the same key, one."""
+        """The runs that are not finished yet or lack something; of runs with the same key, one."""
         return list({run.key: run for run in self.runs if run.key not in self.found}.values())
+
+    @property
+    def to_train(self) -> list[Run]:
+        """The runs to do without those that only lack something."""
+        return [run for run in self.to_do if run.key not in self.completed]
 
 
 def plan_study(
@@ -89,7 +96,9 @@ def plan_study(
     here = attrs.evolve(workspace, device=_device_here(workspace.device, elsewhere))
     runs = _read_data(arms, study, workspace, where, notify)
     _refuse_equal_arms(arms, runs, where)
-    found = seen | {run.key for run in runs if not fresh and _is_found(run)}
+    finished = [] if fresh else [(run, record) for run in runs if (record := run.store.finished(run.key)) is not None]
+    completed = frozenset(run.key for run, record in finished if lacks(run.experiment, record)) - seen
+    found = seen | {run.key for run, _ in finished if run.key not in completed}
     # reversed, so that an arm is rehearsed with its first seed to do
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
@@ -109,13 +118,7 @@ def plan_study(
                 # the plan's own runs keep the device asked for; only the rehearsal moves to the CPU
                 run = attrs.evolve(waiting[arm.name], workspace=here)
                 checks[arm.name] = _rehearse(run, study.compare, samplers, is_trial=arm.trial is not None)
-    return Plan(study, workspace, arms, runs, found, checks)
-
-
-def _is_found(run: Run) -> bool:
-    """Return whether a run is finished, with every requested metric."""
-    record = run.store.finished(run.key)
-    return record is not None and not lacks(run.experiment, record)
+    return Plan(study, workspace, arms, runs, found, completed, checks)
 
 
 def _refuse_changed_sources(arms: Sequence[Arm], study: Study, where: str | None) -> None:

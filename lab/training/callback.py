@@ -34,6 +34,8 @@ class Callback:
         observer: whether it only reads and records, and changes no number of the training. Adding, removing or changing
             an observer gives no run another key. One that is not part of ``lab`` is watched while it is called, and
             ends its run if it changes a number.
+        acts_on_finished: whether ``after_fit``, called on a finished run with its history and last weights, leaves what
+            this observer would have left while it trained. So it is where ``after_fit`` is all that it has.
         is_watched: set by ``lab`` on such an observer.
         is_foreign: set by ``lab`` on a callback that is no part of it, which may not overwrite losses and metrics.
         reads_metrics: whether it may decide by metrics or by the history while it trains. If no callback does, a metric
@@ -46,6 +48,7 @@ class Callback:
     metrics: Mapping[str, bool] = MappingProxyType({})
     rehearse: bool = True
     observer: bool = False
+    acts_on_finished: bool = False
     is_watched: bool = False
     is_foreign: bool = False
     reads_metrics: bool = True

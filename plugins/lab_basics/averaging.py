@@ -6,7 +6,7 @@ Averages are those of ``torch.optim.swa_utils``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -140,6 +140,15 @@ class SWA(AveragedWeights):
         self.start, self.every_epochs = start, every_epochs
         self._collected_epoch = self._measured = -1
 
+    def remarks(self, learner: Learner) -> Sequence[str]:
+        epochs = learner.position.epochs
+        averaged = sum(self._is_averaged(epoch, epochs) for epoch in range(epochs))
+        if averaged > 1:
+            return ()
+        return (
+            f"swa: one epoch of {epochs} is averaged, which changes nothing; train longer, or choose a smaller start",
+        )
+
     def before_eval_weights(self, learner: Learner) -> None:
         self._collect(learner)
         super().before_eval_weights(learner)
@@ -166,18 +175,14 @@ class SWA(AveragedWeights):
 
     def _collect(self, learner: Learner) -> None:
         """Add the weights of this epoch to the average, once, if it is one of the averaged epochs."""
-        position = learner.position
-        # Counted from the end, so that the last epoch, where a schedule has annealed the rate, is always averaged.
-        due = position.epochs - position.epoch - 1
-        late_enough = position.epoch + 1 > self.start * position.epochs
-        if (
-            self._average
-            and late_enough
-            and due % self.every_epochs == 0
-            and self._collected_epoch != learner.epochs_done
-        ):
+        due = self._is_averaged(learner.position.epoch, learner.position.epochs)
+        if self._average and due and self._collected_epoch != learner.epochs_done:
             self._collected_epoch = learner.epochs_done
             self._move_average(learner, get_swa_multi_avg_fn())
+
+    def _is_averaged(self, epoch: int, epochs: int) -> bool:
+        # Counted from the end, so that the last epoch, where a schedule has annealed the rate, is always averaged.
+        return epoch + 1 > self.start * epochs and (epochs - epoch - 1) % self.every_epochs == 0
 
 
 def _ended_well() -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -46,7 +49,8 @@ def examples(names: tuple[str, ...], folder: Path) -> None:
     if not names:
         width = max(map(len, known), default=0)
         for name, path in known.items():
-            click.echo(f"{click.style(name.ljust(width), bold=True)}  {_question(path)}")
+            line = _fitting(_question(path), width + 2)
+            click.echo(f"{click.style(name.ljust(width), bold=True)}  {line}")
         click.echo("\nlab examples NAME writes one into this folder", err=True)
         return
     wanted = [Path(name).name.removesuffix(".py") for name in names]
@@ -69,6 +73,14 @@ def examples(names: tuple[str, ...], folder: Path) -> None:
         path.write_bytes(known[name].read_bytes())
         click.echo(f"{path}: {_question(known[name])}")
         click.echo(f"lab run {path}")
+
+
+def _fitting(text: str, indent: int) -> str:
+    """Return a text as wide as a terminal is right of ``indent`` columns; without a terminal, in one line."""
+    if not sys.stdout.isatty():
+        return text
+    left = max(shutil.get_terminal_size().columns - indent, 20)
+    return f"\n{' ' * indent}".join(textwrap.wrap(text, left))
 
 
 def _question(path: Path) -> str:

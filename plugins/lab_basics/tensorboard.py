@@ -31,10 +31,12 @@ class TensorBoard(Callback):
 
     There is one point per epoch, in the artefact folder ``tensorboard``; without a folder it does nothing. Losses and
     metrics are grouped by name (``loss/train, loss/valid``, ``accuracy/valid``), other columns have their own name. A
-    resumed run continues from its last epoch.
+    resumed run continues from its last epoch. A run that was finished without this callback gets its history, which
+    has no learning rates.
     """
 
     observer = True
+    acts_on_finished = True
 
     name = "tensorboard"
     before = MEASURING
@@ -57,17 +59,25 @@ class TensorBoard(Callback):
         row = finished_epoch(learner)
         if row is None or self._writer is None:
             return
-        for column, value in row.items():
-            if column != "epoch":
-                self._writer.add_scalar(_tag(column), value, row["epoch"])
+        self._add(row)
         for index, group in enumerate(learner.optimizer.param_groups):
             self._writer.add_scalar(f"lr/{index}", group["lr"], row["epoch"])
         self._writer.flush()
 
     def after_fit(self, learner: Learner) -> None:
+        # a finished run comes here alone
+        if self._writer is None and learner.is_finished and learner.folder is not None:
+            self.before_fit(learner)
+            for row in learner.history:
+                self._add(row)
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _add(self, row: Mapping[str, float]) -> None:
+        for column, value in row.items():
+            if column != "epoch":
+                self._writer.add_scalar(_tag(column), value, row["epoch"])
 
 
 def _tag(column: str) -> str:

@@ -27,6 +27,11 @@ MAX_EPOCHS = 200
 """Longer histories are thinned to every n-th epoch."""
 STATES = {True: "better", False: "worse", None: "open"}
 
+JOINED = " + "
+"""Between the parts of the name of an arm that differs in several things."""
+LINE_HEIGHT = 15
+"""Of a label, in pixels."""
+
 Chart = dict[str, Any]
 Histories = Sequence[tuple[RunRecord, Sequence[Mapping[str, float]]]]
 """Runs with their histories, one row per epoch."""
@@ -93,9 +98,22 @@ def difference_chart(
     layers = [*([_margin_layer(margin)] if margin else []), *_difference_layers(arms, ticks)]
     return _chart(
         f"Difference of {metric} from the base, with 95 % intervals.{band} {spoken}.",
-        height=34 * len(arms),
+        height=_height([arm["arm"] for arm in arms], 34),
         layer=[layer for layer in layers if layer["data"]["values"]],
     )
+
+
+def _rows(arms: Sequence[str]) -> Chart:
+    """Return the encoding of a row per arm, in this order; the parts of a combination stand below each other."""
+    # sorted explicitly: Vega-Lite orders nominal fields alphabetically
+    axis = {"labelExpr": f"split(datum.label, '{JOINED}')"}
+    return {"field": "arm", "type": "nominal", "sort": [*arms], "title": None, "axis": axis}
+
+
+def _height(arms: Sequence[str], least: int) -> int:
+    """Return the height of a chart with a row per arm, at least so many pixels each."""
+    lines = max((arm.count(JOINED) + 1 for arm in arms), default=1)
+    return len(arms) * max(least, LINE_HEIGHT * lines + 4)
 
 
 def _margin_layer(margin: float) -> Chart:
@@ -108,8 +126,7 @@ def _margin_layer(margin: float) -> Chart:
 
 
 def _difference_layers(arms: list[Chart], ticks: list[Chart]) -> list[Chart]:
-    # sorted explicitly: Vega-Lite orders nominal fields alphabetically
-    y = {"field": "arm", "type": "nominal", "sort": [arm["arm"] for arm in arms], "title": None}
+    y = _rows([arm["arm"] for arm in arms])
     x = {"field": "difference", "type": "quantitative", "title": None, "axis": {"tickCount": 6}}
     color = {
         "field": "state",
@@ -169,7 +186,7 @@ def scores_chart(scores: Mapping[str, Sequence[float]], metric: str, overlap: fl
         return None
     points = [{"arm": arm, "score": value} for arm, values in finite.items() for value in values]
     means = [{"arm": arm, **_mean_and_interval(values, overlap)} for arm, values in finite.items()]
-    y = {"field": "arm", "type": "nominal", "sort": list(finite), "title": None}
+    y = _rows(list(finite))
     x = {"field": "score", "type": "quantitative", "title": None, "axis": {"tickCount": 6}, "scale": {"zero": False}}
     color = {
         "field": "arm",
@@ -180,7 +197,7 @@ def scores_chart(scores: Mapping[str, Sequence[float]], metric: str, overlap: fl
     spoken = "; ".join(f"{mean['arm']}: {len(finite[mean['arm']])} runs, mean {mean['score']:.4g}" for mean in means)
     return _chart(
         f"{metric} of every run, and the mean of each arm with its 95 % interval. {spoken}.",
-        height=40 * len(finite),
+        height=_height(list(finite), 40),
         layer=[
             {
                 "data": {"values": points},

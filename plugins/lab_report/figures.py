@@ -28,6 +28,8 @@ __all__ = ["FORMATS", "THEMES", "Picture", "charts_of", "converter", "pictures_o
 FORMATS = ("png", "svg", "pdf")
 THEMES = ("light", "dark")
 WIDTH, SCALE = 640, 2.0
+LEGEND_WIDTH = 290
+"""Of the name of an arm in the legend of curves, in pixels."""
 FONT = "DejaVu Sans, Liberation Sans, Arial, sans-serif"
 
 
@@ -117,7 +119,9 @@ def _standing_alone(chart: Mapping[str, Any], title: str) -> dict[str, Any]:
             "orient": "bottom",
             "title": None,
             "labelColor": "var(--ink)",
-            "labelLimit": 220,
+            "labelLimit": LEGEND_WIDTH,
+            "columns": max(1, WIDTH // (LEGEND_WIDTH + 20)),
+            "symbolLimit": 0,
             "symbolType": "stroke",
         }
         for layer in whole["layer"]:

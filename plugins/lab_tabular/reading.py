@@ -22,6 +22,7 @@ __all__ = ["read_table"]
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 HEAD_BYTES = 1 << 16
+READ_BYTES = 1 << 20
 
 _STARTS = {
     # Other kinds of files by their first bytes; their suffix may be wrong.
@@ -136,6 +137,7 @@ def _read_csv(path: Path, separator: str, encoding: str) -> pd.DataFrame:
     import pandas as pd
 
     _refuse_other_kinds(path, encoding)
+    _refuse_utf8(path, encoding)
     header = _header(path, separator, encoding)
     # Checked on the header itself, since pandas renames a second column 'a' to 'a.1'.
     refuse_twins([name for name in header if name], str(path))
@@ -220,6 +222,28 @@ def _refuse_other_kinds(path: Path, encoding: str) -> None:
             even, odd = head[::2].count(0), head[1::2].count(0)
             hint = f"encoding='utf-16-{'le' if odd > even else 'be'}'" if max(even, odd) > len(head) // 8 else "fix it"
             raise DataError("the file has zero bytes, so it is not UTF-8 text", where=str(path), hint=hint)
+
+
+def _refuse_utf8(path: Path, encoding: str) -> None:
+    """Raise if a file that is read with one byte a letter is valid UTF-8: such text hardly ever is by chance."""
+    # every byte has a letter, or nearly, so nothing else would tell that all accents are wrong
+    if codecs.lookup(encoding).name.startswith("utf") or len("é".encode(encoding, "replace")) > 1:
+        return
+    decoder, has_letters = codecs.getincrementaldecoder("utf-8")(), False
+    try:
+        with open_file(path) as file:
+            while block := file.read(READ_BYTES):
+                has_letters |= not block.isascii()
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+    except (UnicodeError, OSError, EOFError, zlib.error):
+        return
+    if has_letters:
+        raise DataError(
+            f"the file is UTF-8, and read as {encoding.upper()} its letters outside of ASCII would be others",
+            where=str(path),
+            hint="encoding='utf-8', or in lab predict --encoding utf-8",
+        )
 
 
 def _header(path: Path, separator: str, encoding: str) -> list[str]:

@@ -195,7 +195,7 @@ def _refuse_other_encodings(path: Path, head: bytes, encoding: str) -> None:
 
 
 def _tell_utf8(path: Path, head: bytes, encoding: str) -> None:
-    """Raise if the text is valid UTF-8: text of another encoding hardly ever is."""
+    """Warn if the text is valid UTF-8: text of another encoding hardly ever is."""
     try:
         # Incremental: the head may end within a character.
         text = codecs.getincrementaldecoder("utf-8")().decode(head)

@@ -406,6 +406,24 @@ def test_commands_kinds_names_and_options_are_completed(complete, line, offered)
     assert set(complete(line)) == offered
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["--set", "optimizer=adam_"], {"optimizer=adam_written"}),
+        # bash takes "=" for a word
+        (["--set", "optimizer", "=", "adam_"], {"adam_written"}),
+        (["--set", "loss", "="], {"mse"}),
+        (["--executor", "=", "pro"], {"processes"}),
+    ],
+)
+def test_what_stands_behind_an_equals_sign_is_completed(complete, tmp_path, words, offered):
+    (tmp_path / "s.py").write_text(
+        "from lab import *\nbase = Experiment(dataset='points', architecture='mlp', loss='mse')\nstudy = Study(base)\n",
+        encoding="utf-8",
+    )
+    assert offered <= set(complete(" ".join(["lab", "run", str(tmp_path / "s.py"), *words])))
+
+
 def test_arms_of_the_study_are_completed(complete, tmp_path):
     (tmp_path / "s.py").write_text(
         "from lab import Experiment, Study\n"

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from lab import Callback, Study, use
 from lab.registry.closure import closure_of
 from lab.registry.definition import modules_of
 from lab.registry.plugins import load_catalog
+from lab.report.terminal import print_plan
 from lab.study import keys as keys_module
 from lab.study.execute import run_study
 from lab.study.experiment import checked
 from lab.study.keys import FINGERPRINTED_MODULES, key_content, key_of
+from lab.study.preflight import plan_study
+from lab.study.workspace import Workspace
 from tests.kernel.toys import Line, experiment
 
 
@@ -204,6 +209,16 @@ def test_an_observer_that_acts_at_the_end_acts_on_a_finished_run(answer):
     after = answer(callbacks=[Farewell])
     assert trained(after) == before
     assert {(run.folder / "artefacts" / "farewell.txt").read_text() for run in after.runs} == {"2 epochs"}
+
+
+def test_the_plan_says_which_finished_runs_lack_something_and_trains_none_of_them(answer, tmp_path, catalog):
+    answer()
+    plan = plan_study(small(metrics=[use(Sum)]), Workspace.open(tmp_path / "runs", catalog))
+    assert (plan.to_train, plan.found, len(plan.completed)) == ([], frozenset(), len(plan.runs))
+    console = Console(file=io.StringIO(), width=100)
+    print_plan(plan, console)
+    assert f"0 runs to do, {len(plan.runs)} found" in console.file.getvalue()
+    assert f"from what they stored: {len(plan.runs)}" in console.file.getvalue()
 
 
 class Swapping(Callback):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -55,6 +56,26 @@ def test_each_arm_has_one_line_that_fits_and_a_name_of_its_own(results: Results,
     assert len(set(names)) == len(ARMS)
     assert names[1].startswith("bidi")
     assert names[1].endswith("ention")
+
+
+def test_names_that_would_look_alike_are_folded_and_numbers_never_are() -> None:
+    parts = ["adamw with decay of 0.1", "adamw with decay of 0.01"], ["smooth labels and warmup", "smooth labels"]
+    names = [
+        "base",
+        *(" + ".join([one, other, "twice as many hidden units"]) for one in parts[0] for other in parts[1]),
+    ]
+    rows = [
+        {"arm": name, "seed": seed, "valid_accuracy": 0.8 + 0.01 * ((seed + 1) * len(name) % 13)}
+        for name in names
+        for seed in range(3)
+    ]
+    results = lab.compare(rows, metric="valid_accuracy", higher_is_better=True)
+    lines = printed(results, 80)
+    assert max(map(len, lines)) <= 80
+    figures = [line for line in lines if " 3  " in line]
+    assert len(figures) == len(names)
+    assert all(re.search(r" 3 +\d\.\d+ ± \d\.\d+ ", line) for line in figures)
+    assert all(line.count("[") == line.count("]") for line in figures)
 
 
 def test_what_the_short_verdict_leaves_out_stands_below_the_table(results: Results) -> None:

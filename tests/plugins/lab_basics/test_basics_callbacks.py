@@ -406,3 +406,11 @@ def test_a_module_that_is_not_there_is_named_with_those_that_are(make_learner):
     assert str(error.value) == (
         "the model has no module '7'\n  callback 'activation_stats', parameter 'modules'\n  modules: 0, 1, 2"
     )
+
+
+def test_an_average_of_one_epoch_is_remarked(make_learner):
+    learner = make_learner(callbacks=[SWA()])
+    learner.expect(4)
+    assert "one epoch of 4 is averaged" in SWA().remarks(learner)[0]
+    learner.expect(8)
+    assert SWA().remarks(learner) == ()

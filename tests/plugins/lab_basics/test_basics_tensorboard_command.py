@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from click.testing import CliRunner
 from lab_basics.tensorboard_command import events_of, link_events
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lab import Experiment, Study
 from lab.cli.main import cli
 from lab.errors import LabError
 from tests.kernel.stored_study import store_study
@@ -52,3 +55,15 @@ def test_a_study_without_events_is_told_how_to_get_them(tmp_path):
     with pytest.raises(LabError, match="no run of 'toy' has events") as caught:
         CliRunner().invoke(cli, ["tensorboard", "toy", "--runs", str(tmp_path)], catch_exceptions=False)
     assert "callbacks=[..., 'tensorboard']" in str(caught.value)
+
+
+def test_a_finished_study_gets_the_events_of_its_history_without_training(tmp_path):
+    base = Experiment(dataset="points", architecture="mlp", loss="cross_entropy", epochs=2)
+    before = Study(base, seeds=1).run(runs=tmp_path)
+    [run] = Study(attrs.evolve(base, callbacks=["tensorboard"]), seeds=1).run(runs=tmp_path).runs
+    assert (run.key, run.metrics) == (before.runs[0].key, before.runs[0].metrics)
+    events = EventAccumulator(str(run.folder / "artefacts" / "tensorboard"))
+    events.Reload()
+    assert [point.value for point in events.Scalars("loss/valid")] == pytest.approx(
+        [row["valid_loss"] for row in run.history()]
+    )

@@ -574,6 +574,14 @@ def test_files_that_cannot_be_read_are_told_with_the_remedy(tmp_path, case):
     assert name in error.value.where
 
 
+def test_utf8_that_is_read_with_one_byte_a_letter_is_an_error(tmp_path):
+    (tmp_path / "rows.csv").write_text("town,price\nKöln,1\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"the file is UTF-8, and read as CP1252(.|\n)*--encoding utf-8"):
+        read_table(tmp_path / "rows.csv", encoding="cp1252")
+    (tmp_path / "plain.csv").write_text("town,price\nBonn,1\n", encoding="utf-8")
+    assert list(read_table(tmp_path / "plain.csv", encoding="cp1252")["town"]) == ["Bonn"]
+
+
 @pytest.mark.parametrize("options", [{"separator": "ab"}, {"separator": '"'}, {"encoding": "utf-99"}])
 def test_separators_and_encodings_that_do_not_exist_are_told(tmp_path, options):
     with pytest.raises(ParameterError, match=r"is not one character|no encoding"):
