@@ -16,7 +16,7 @@ from types import ModuleType
 import attrs
 
 from lab.collection import without_collection
-from lab.errors import LabError, StudyError, error_text, own_line
+from lab.errors import LabError, StudyError, did_you_mean, error_text, own_line
 from lab.registry.closure import note_study
 from lab.registry.imports import recording_reads, watch_imports
 from lab.registry.modules import keep_source
@@ -119,9 +119,10 @@ def _import(path: Path, catalog: Catalog | None) -> ModuleType:
     with suppress(FileNotFoundError, NotADirectoryError):
         path.stat()
     if not path.is_file():
-        raise LabError(
-            "there is no such study file", where=str(path), hint="lab new experiment NAME writes one to start from"
-        )
+        beside = sorted(each.name for each in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        name = path.name if path.suffix else f"{path.name}.py"
+        hint = did_you_mean(name, beside, "lab new experiment NAME writes one to start from")
+        raise LabError("there is no such study file", where=str(path), hint=hint)
     content = path.read_bytes()
     # a hash of path and content in the name: two studies of one name, or a study edited between two loads, are two
     # modules

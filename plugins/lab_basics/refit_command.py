@@ -93,6 +93,7 @@ def refit(
 
     results, made = answer(study, workspace, executor=lambda plan: "in_process", watch=watch)
     finish(results, catalog, made)
+    click.echo("these runs trained on the validation examples, too: their valid_ scores are no estimate", err=True)
     click.echo("\n".join(run.key for run in results.runs if run.status == "finished"))
     for run in results.failed:
         warn(f"seed {run.seed} {run.outcome}: {run.result.get('error', '')}")

@@ -58,6 +58,12 @@ def test_a_study_file_may_define_components(file):
     assert load_study(file(text)).base.architecture.__name__ == "Mine"
 
 
+def test_a_file_of_a_similar_name_is_offered(tmp_path):
+    (tmp_path / "wider.py").write_text("")
+    assert "did you mean: wider.py?" in message(tmp_path / "wider")
+    assert "did you mean: wider.py?" in message(tmp_path / "widr.py")
+
+
 def test_a_missing_file_is_named(tmp_path):
     path = tmp_path / "nowhere.py"
     assert message(path) == (
