@@ -122,7 +122,7 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
             highlight=False,
         )
     if not plan.to_train:
-        console.print(f"0 runs to do, {len(plan.found | plan.completed)} found", highlight=False)
+        console.print(f"nothing to train, {len(plan.found | plan.completed)} found", highlight=False)
     else:
         # nothing is known of the cost of a function before it is called
         known = all(run.arm in plan.checks for run in plan.to_train)

@@ -217,7 +217,7 @@ def test_the_plan_says_which_finished_runs_lack_something_and_trains_none_of_the
     assert (plan.to_train, plan.found, len(plan.completed)) == ([], frozenset(), len(plan.runs))
     console = Console(file=io.StringIO(), width=100)
     print_plan(plan, console)
-    assert f"0 runs to do, {len(plan.runs)} found" in console.file.getvalue()
+    assert f"nothing to train, {len(plan.runs)} found" in console.file.getvalue()
     assert f"from what they stored: {len(plan.runs)}" in console.file.getvalue()
 
 
