@@ -1,10 +1,11 @@
 """How fast does gradient descent find the kernel of a convolution that marks edges?
 
 *Dive into Deep Learning*, sections 6.2 to 6.5 of the second Chinese edition: cross-correlation, several channels,
-kernels of one pixel and pooling are written out below, and tests compare them with torch's. A picture of 6 by 8 pixels
-has a dark band; the kernel (1, -1) marks its edges. Its two numbers are then learned from the picture and the edges
-alone, in 10 steps. As in the book the loss is a sum of squares: it prints a loss of 0.022 in the last step, and the
-kernel (1.0010, -0.9739). Arms differ in the learning rate. The picture of a run has the kernel by step.
+kernels of one pixel and pooling are written out below, and so is the transposed convolution of section 13.10; tests
+compare them with torch's. A picture of 6 by 8 pixels has a dark band; the kernel (1, -1) marks its edges. Its two
+numbers are then learned from the picture and the edges alone, in 10 steps. As in the book the loss is a sum of squares:
+it prints a loss of 0.022 in the last step, and the kernel (1.0010, -0.9739). Arms differ in the learning rate. The
+picture of a run has the kernel by step.
 """
 
 import torch
@@ -35,6 +36,16 @@ def correlate_channels(picture: Tensor, kernels: Tensor) -> Tensor:
 def mix_channels(picture: Tensor, kernels: Tensor) -> Tensor:
     """Return the convolution by kernels of one pixel as a product of matrices: (C, H, W), (K, C, 1, 1) -> (K, H, W)."""
     return (kernels[:, :, 0, 0] @ picture.flatten(1)).reshape(len(kernels), *picture.shape[1:])
+
+
+def transpose(picture: Tensor, kernel: Tensor) -> Tensor:
+    """Return the transposed convolution, every pixel a kernel: (H, W), (h, w) -> (H + h - 1, W + w - 1)."""
+    height, width = kernel.shape
+    found = torch.zeros(picture.shape[0] + height - 1, picture.shape[1] + width - 1)
+    for row, line in enumerate(picture):
+        for column, pixel in enumerate(line):
+            found[row : row + height, column : column + width] += pixel * kernel
+    return found
 
 
 def pool(picture: Tensor, size: int, *, mean: bool = False) -> Tensor:

@@ -210,6 +210,15 @@ def test_a_cross_correlation_by_hand_has_the_numbers_of_the_book():
     assert module.pool(picture, 2, mean=True).tolist() == [[2, 3], [5, 6]]
 
 
+def test_a_transposed_convolution_by_hand_has_the_numbers_of_the_book_and_is_torchs():
+    transpose, picture = load("convolution_by_hand").transpose, torch.arange(4.0).reshape(2, 2)
+    assert transpose(picture, picture).tolist() == [[0, 0, 1], [0, 4, 6], [4, 12, 9]]
+    draws = torch.Generator().manual_seed(0)
+    picture, kernel = torch.randn(4, 3, generator=draws), torch.randn(2, 3, generator=draws)
+    torchs = nn.functional.conv_transpose2d(picture[None, None], kernel[None, None])[0, 0]
+    torch.testing.assert_close(transpose(picture, kernel), torchs)
+
+
 def test_convolutions_by_hand_are_torchs():
     module, draws = load("convolution_by_hand"), torch.Generator().manual_seed(0)
     picture = torch.randn(3, 5, 4, generator=draws)
