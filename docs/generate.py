@@ -262,7 +262,7 @@ _NOTES = {
     "Learner": "A component gets it as an argument, or as `self.learner` of a stepper; random numbers come from "
     '`learner.streams.generator("name")`.',
 }
-"""What the chapter of ``api.md`` says to those who write components, below the docstring."""
+"""Sentences of ``api.md`` for those who write components, below the docstring."""
 
 _REFERENCE = """\
 What plugins are given, subclass or return beyond `import lab`, each imported from the module before the colon.

@@ -22,6 +22,7 @@ __all__ = [
     "complete_kind",
     "complete_metric",
     "complete_path",
+    "join_words_in_bash",
 ]
 
 
@@ -51,7 +52,10 @@ class _Bash(BashComplete):
         return f"{item.type},{item.value.removeprefix(self._replaced)}"
 
 
-add_completion_class(_Bash)
+def join_words_in_bash() -> None:
+    """Complete behind ``=`` in bash."""
+    add_completion_class(_Bash)
+
 
 NO_METRICS = {
     "arm",

@@ -238,8 +238,10 @@ def main() -> None:
     make_robust()
     end = end_on_signals()
     if "_LAB_COMPLETE" in os.environ:
-        # before click chooses a class for the shell; commands are imported later
-        pass
+        # before click chooses a class for the shell
+        from lab.cli.completion import join_words_in_bash
+
+        join_words_in_bash()
     try:
         code = _guarded(lambda: cli.main(prog_name="lab", standalone_mode=False))
         code = _flushed(code)

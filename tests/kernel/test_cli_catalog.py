@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -422,6 +425,13 @@ def test_what_stands_behind_an_equals_sign_is_completed(complete, tmp_path, word
         encoding="utf-8",
     )
     assert offered <= set(complete(" ".join(["lab", "run", str(tmp_path / "s.py"), *words])))
+
+
+def test_a_process_of_its_own_completes_behind_an_equals_sign():
+    asked = {"_LAB_COMPLETE": "bash_complete", "COMP_WORDS": "lab run --executor = pro", "COMP_CWORD": "4"}
+    command = [sys.executable, "-m", "lab"]
+    answer = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert answer.stdout == "plain,processes\n"
 
 
 def test_arms_of_the_study_are_completed(complete, tmp_path):
