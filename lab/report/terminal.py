@@ -59,7 +59,8 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     """
     numbers = numbers if numbers and any("," in name for name in numbers) else {}
     counts = Counter(run.arm for run in plan.runs)
-    found = Counter(run.arm for run in plan.runs if run.key in plan.found | plan.completed)
+    finished = plan.found | plan.completed
+    found = Counter(run.arm for run in plan.runs if run.key in finished)
     if plan.study.question:
         console.print(escape(plan.study.question.strip()), style="bold")
     table = Table(title=f"plan of {escape(plan.study.name)}", title_justify="left")
@@ -122,15 +123,14 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
             highlight=False,
         )
     if not plan.to_train:
-        console.print(f"nothing to train, {len(plan.found | plan.completed)} found", highlight=False)
+        console.print(f"nothing to train, {len(finished)} found", highlight=False)
     else:
         # nothing is known of the cost of a function before it is called
         known = all(run.arm in plan.checks for run in plan.to_train)
         cost = (
             f"; about {describe_seconds(estimated_seconds(plan))} and {estimated_bytes(plan) / 2**20:,.0f} MiB of disk"
         )
-        count = len(plan.found | plan.completed)
-        console.print(f"{len(plan.to_train)} runs to do, {count} found{cost if known else ''}", highlight=False)
+        console.print(f"{len(plan.to_train)} runs to do, {len(finished)} found{cost if known else ''}", highlight=False)
 
 
 def data_notes(plan: Plan) -> list[str]:
