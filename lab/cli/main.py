@@ -239,7 +239,7 @@ def main() -> None:
     end = end_on_signals()
     if "_LAB_COMPLETE" in os.environ:
         # before click chooses a class for the shell
-        from lab.cli.completion import join_words_in_bash
+        from lab.cli.completion_bash import join_words_in_bash
 
         join_words_in_bash()
     try:
