@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 
 from lab.errors import ParameterError
-from lab_detection.data import BoxData, MaskData, box_data, mask_data
+from lab_detection.data import BoxData, ClassData, MaskData, box_data, class_data, mask_data
 from lab_detection.scenes import DIGITS, SHAPES, Scenes, draw
 
-__all__ = ["drawn_boxes", "drawn_masks"]
+__all__ = ["drawn_boxes", "drawn_classes", "drawn_masks"]
 
 Things = Literal["shapes", "digits", "both"]
 THINGS = {"shapes": SHAPES, "digits": DIGITS, "both": (*SHAPES, *DIGITS)}
@@ -52,6 +52,29 @@ def drawn_boxes(
             each.objects[..., 0] = each.objects[..., 0].clip(max=0)
     parts = [(each.pixels, each.objects, *([each.instances] if instances else [])) for each in scenes]
     return box_data(parts, classes)
+
+
+def drawn_classes(
+    *,
+    size: int = 32,
+    train: int = 2000,
+    valid: int = 250,
+    test: int = 0,
+    things: Things = "shapes",
+    sizes: Sequence[float] = (0.4, 0.9),
+    seed: int = 0,
+) -> ClassData:
+    """Pictures in color of one shape or digit each, with its class; drawn by code.
+
+    Args:
+        size: height and width of the pictures in pixels.
+        train, valid, test: number of training, validation and test pictures; without test pictures, none are scored.
+        things: ``shapes`` (five classes), ``digits`` (ten), or ``both``.
+        sizes: least and largest edge of the object, as a fraction of the picture's.
+        seed: seed of the drawing; not that of a run, since all runs share the data.
+    """
+    scenes, classes = _drawn("drawn_classes", size, (train, valid, test), things, (1, 1), sizes, seed)
+    return class_data([(each.pixels, each.objects[:, 0, 0].astype(np.int64)) for each in scenes], classes)
 
 
 def drawn_masks(
