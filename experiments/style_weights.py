@@ -4,9 +4,10 @@ Features are those of a small net that was trained to tell drawn shapes apart, o
 needs it trains it, the others find it. Nothing is downloaded. With your pictures, and a network of another run:
 
     lab run experiments/style_weights.py --set dataset.content=me.jpg --set dataset.style=waves.jpg \\
-        --set architecture.body=resnet18 --set callbacks.body_from=None --set architecture.body.weights=runs/.store/KEY
+        --set callbacks=[one_cycle,picture_by_epoch] \\
+        --set architecture.body=resnet18 --set architecture.body.weights=runs/.store/KEY
 
-With random features:
+With features of random convolutions:
 
     lab run experiments/style_weights.py --set architecture.body=None --set callbacks=[one_cycle,picture_by_epoch]
 """
