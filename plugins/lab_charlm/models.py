@@ -141,6 +141,8 @@ class CharRNN(CarriesState):
         bidirectional: read the window from both ends; needs ``predict="last"``. The book shows that a bidirectional
             network that predicts each position has a perplexity of 1.1 and generates nonsense: refused here.
         nonlinearity: ``tanh`` or ``relu``; ``rnn`` and ``rnn_cell`` only.
+        gradient_share: probability in (0, 1] that the gradient passes from a step to the one before, in training:
+            randomized truncation, ``lab_charlm.cells.truncate``; cells that are written out only.
     """
 
     def __init__(
@@ -159,9 +161,10 @@ class CharRNN(CarriesState):
         bidirectional: bool = False,
         output_dropout: float | None = None,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        gradient_share: float = 1.0,
     ) -> None:
         super().__init__()
-        _check_options(cell, predict, identity_init, bidirectional, stateful, nonlinearity)
+        _check_options(cell, predict, identity_init, bidirectional, stateful, nonlinearity, gradient_share)
         self.predict, self.stateful = predict, stateful
         self.vocab_size, self.one_hot = vocab_size, one_hot
         with part("embedding"):
@@ -172,6 +175,8 @@ class CharRNN(CarriesState):
             options["bidirectional"] = True
         if nonlinearity != "tanh":
             options["nonlinearity"] = nonlinearity
+        if gradient_share != 1:
+            options["gradient_share"] = gradient_share
         with part("rnn"):
             self.rnn = CELLS[cell](vocab_size if one_hot else embedding_dim, hidden_size, layers, **options)
         if identity_init:
@@ -205,7 +210,13 @@ class CharRNN(CarriesState):
 
 
 def _check_options(
-    cell: str, predict: str, identity_init: bool, bidirectional: bool, stateful: bool, nonlinearity: str
+    cell: str,
+    predict: str,
+    identity_init: bool,
+    bidirectional: bool,
+    stateful: bool,
+    nonlinearity: str,
+    gradient_share: float,
 ) -> None:
     where = "architecture 'char_rnn'"
     if bidirectional and (predict == "each" or stateful or cell.endswith("_cell")):
@@ -220,6 +231,11 @@ def _check_options(
         raise ParameterError(f"nonlinearity must be 'tanh' or 'relu', got '{nonlinearity}'", where=where)
     if nonlinearity == "relu" and cell not in ("rnn", "rnn_cell"):
         raise ParameterError(f"nonlinearity='relu' needs cell 'rnn' or 'rnn_cell', got '{cell}'", where=where)
+    if not 0 < gradient_share <= 1:
+        raise ParameterError(f"gradient_share must lie in (0, 1], got {gradient_share}", where=where)
+    if gradient_share < 1 and not cell.endswith("_cell"):
+        hint = f"cell='{cell}_cell'"
+        raise ParameterError("gradient_share needs a cell that is written out", where=where, hint=hint)
 
 
 def _check_tokens(tokens: Tensor, least: int) -> None:

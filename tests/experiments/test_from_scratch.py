@@ -316,3 +316,20 @@ def test_schedules_have_the_rates_that_the_book_plots():
     warmed = [module.RATE * module.warmed_up(epoch) for epoch in (0, 4, 5, 20)]
     assert warmed == pytest.approx([0.0, 0.24, 0.3, 0.01])
     assert module.RATE * module.square_root(3) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_smoothed_counts_are_probabilities_at_each_level(n: int) -> None:
+    module, words = load("laplace_smoothing"), ["a", "b", "a", "b", "b", "c", "a", "a", "b"]
+    counts = module.SmoothedCounts(words, n, (1.0, 2.0, 3.0), 4)
+    for context in ((), ("a",), ("a", "b"), ("c", "z")):
+        total = sum(counts.probability(context[: n - 1], word) for word in ("a", "b", "c", "<unk>"))
+        assert total == pytest.approx(1)
+
+
+def test_smoothing_of_pairs_is_the_books_formula() -> None:
+    module, words = load("laplace_smoothing"), ["a", "b", "a", "b", "b", "c", "a", "a", "b"]
+    counts = module.SmoothedCounts(words, 2, (1.0, 2.0, 3.0), 4)
+    single = (4 + 1 / 4) / (9 + 1)  # of b: 4 of 9 words
+    assert counts.probability((), "b") == pytest.approx(single)
+    assert counts.probability(("a",), "b") == pytest.approx((3 + 2 * single) / (4 + 2))
