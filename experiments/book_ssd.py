@@ -18,7 +18,15 @@ from lab import Experiment, Study, use
 
 base = Experiment(
     dataset=use(
-        "drawn_boxes", size=128, train=500, valid=100, things="digits", merged=True, objects=[1, 1], sizes=[0.2, 0.5]
+        "drawn_boxes",
+        size=128,
+        train=500,
+        valid=100,
+        test=200,
+        things="digits",
+        merged=True,
+        objects=[1, 1],
+        sizes=[0.2, 0.5],
     ),
     architecture="tiny_ssd",
     loss=use("detection_loss", negatives=None, box_loss="l1", per="anchor"),
@@ -30,4 +38,4 @@ base = Experiment(
     valid_batch_size=50,
     epochs=10,
 )
-study = Study(base, seeds=1, compare="valid_box_error")
+study = Study(base, seeds=3, compare="test_box_error")

@@ -248,6 +248,7 @@ def support() -> ConformanceSupport:
             "metrics.mean_iou": ComponentCase(examples=("some_masks",)),
             "datasets.bccd": ComponentCase(use("bccd", height=48, width=64)),
             "datasets.coco_boxes": ComponentCase(use("coco_boxes", path=_voc(), height=32, width=32)),
+            "datasets.drawn_classes": ComponentCase(use("drawn_classes", train=60, valid=20, test=10)),
             "datasets.drawn_masks": ComponentCase(use("drawn_masks", train=60, valid=20)),
             "datasets.voc_boxes": ComponentCase(use("voc_boxes", path=_voc(), height=32, width=32)),
             "datasets.voc_masks": ComponentCase(use("voc_masks", path=_voc(), height=32, width=32)),

@@ -23,11 +23,15 @@ __all__ = [
     "BoxBatch",
     "BoxData",
     "Boxes",
+    "ClassBatch",
+    "ClassData",
+    "Classes",
     "Instances",
     "MaskBatch",
     "MaskData",
     "Masks",
     "box_data",
+    "class_data",
     "mask_data",
 ]
 
@@ -52,6 +56,18 @@ class MaskBatch(NamedTuple):
     Attributes:
         images: (B, C, H, W) float, with mean 0 and standard deviation 1 over the training pictures.
         target: (B, H, W) class numbers, 0 for background, 255 for pixels that count for nothing.
+    """
+
+    images: Tensor
+    target: Tensor
+
+
+class ClassBatch(NamedTuple):
+    """A batch of pictures with one class each.
+
+    Attributes:
+        images: (B, C, H, W) float, with mean 0 and standard deviation 1 over the training pictures.
+        target: (B,) class numbers.
     """
 
     images: Tensor
@@ -112,6 +128,17 @@ class Masks(_Pictures):
         chosen = torch.as_tensor(indices)
         images = self.scaled(self.pixels.index_select(0, chosen))
         return MaskBatch(images, self.target.index_select(0, chosen).long())
+
+
+class Classes(_Pictures):
+    """Dataset of pictures with class numbers (N,)."""
+
+    def __getitem__(self, index: int) -> ClassBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> ClassBatch:
+        chosen = torch.as_tensor(indices)
+        return ClassBatch(self.scaled(self.pixels.index_select(0, chosen)), self.target.index_select(0, chosen))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -184,6 +211,17 @@ class MaskData(_PictureData):
         return plot_masks(self.pixels_of(batch[0][:count]), batch[1][:count], None, self.class_names)
 
 
+@attrs.define(eq=False, kw_only=True)
+class ClassData(_PictureData):
+    """Pictures with one class each.
+
+    Attributes:
+        output_size: number of classes, under the name that image classifiers ask for.
+    """
+
+    output_size: int
+
+
 def box_data(
     splits: Sequence[tuple[np.ndarray, ...]], class_names: Sequence[str], *, notes: Sequence[str] = ()
 ) -> BoxData:
@@ -211,12 +249,23 @@ def mask_data(
     return _built(MaskData, Masks, splits, class_names, notes)
 
 
+def class_data(splits: Sequence[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]) -> ClassData:
+    """Build the data of pictures with one class each.
+
+    Args:
+        splits: pixels (N, C, H, W) uint8 and class numbers (N,) int64 for training, validation and optionally testing.
+        class_names: names of the classes by number.
+    """
+    return _built(ClassData, Classes, splits, class_names, (), output_size=len(class_names))
+
+
 def _built(
     kind: Any,
     split_kind: Any,
     splits: Sequence[tuple[np.ndarray, ...]],
     class_names: Sequence[str],
     notes: Sequence[str],
+    **facts: Any,
 ) -> Any:
     pixels = splits[0][0]
     mean, std = _statistics(pixels)
@@ -239,6 +288,7 @@ def _built(
         channel_mean=tuple(mean),
         channel_std=tuple(std),
         notes=tuple(notes),
+        **facts,
     )
 
 
