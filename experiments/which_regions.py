@@ -4,7 +4,8 @@ Fast R-CNN classifies regions that it is given; Faster R-CNN proposes them itsel
 boxes around its regions of similar color, which nothing has learned. Nothing is downloaded: drawn shapes. With your
 pictures and regions of your own, from selective search, say; the file is described in docs/boxes-and-masks.md:
 
-    lab run experiments/which_regions.py --set dataset=voc_boxes --set dataset.path=VOC --set dataset.proposals=boxes.json
+    lab run experiments/which_regions.py --set dataset=voc_boxes --set dataset.path=VOC \\
+        --set dataset.proposals=boxes.json
 """
 
 from lab import Experiment, Study, use

@@ -16,7 +16,7 @@ from torch.nn import functional
 from lab import use
 from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_detection.anchors import assign, multibox_prior
-from lab_detection.data import IGNORED, BoxBatch, BoxData, MaskBatch, MaskData
+from lab_detection.data import IGNORED, BoxData, MaskBatch, MaskData
 from lab_detection.layers import ConvBody, roi_align
 from lab_detection.losses import detection_loss
 from lab_detection.output import masks_of, pack
