@@ -2,8 +2,8 @@
 
 *Dive into Deep Learning*, section 8.7 of the second Chinese edition: gradients of a recurrent network are cut after a
 number of steps, or at random steps, with a factor that keeps their expectation (Tallec & Ollivier 2017). The book says
-that random cuts are hardly better, for their variance. Base: 32 steps; arms: windows of 8 steps, with the state carried
-on, and windows of 32 in which a gradient passes a step with probability 7/8, for 8 steps on average.
+that random cuts are hardly better, for their variance. Base: 32 steps; arms: the gradient is cut after every 8 steps,
+or passes each step with probability 7/8, for 8 steps on average. All see the same windows of 32.
 """
 
 from lab import Experiment, Study, use
@@ -24,6 +24,6 @@ base = Experiment(
 )
 study = (
     Study(base, seeds=3)
-    .swap("dataset.bptt", {"cut after 8": 8})
+    .swap("architecture.gradient_steps", {"cut after 8": 8})
     .swap("architecture.gradient_share", {"cut at random": 7 / 8})
 )

@@ -21,6 +21,7 @@ class _Cells(nn.Module):
     Args:
         input_size, hidden_size, num_layers, dropout: as in ``nn.RNN``.
         gradient_share: probability that the gradient passes from a step to the one before; see ``truncate``.
+        gradient_steps: cut the gradient after so many steps, counted from the first of a window; None does not.
     """
 
     gates = 1
@@ -33,9 +34,11 @@ class _Cells(nn.Module):
         *,
         dropout: float = 0.0,
         gradient_share: float = 1.0,
+        gradient_steps: int | None = None,
     ) -> None:
         super().__init__()
-        self.hidden_size, self.num_layers, self.gradient_share = hidden_size, num_layers, gradient_share
+        self.hidden_size, self.num_layers = hidden_size, num_layers
+        self.gradient_share, self.gradient_steps = gradient_share, gradient_steps
         self.dropout = nn.Dropout(dropout)
         bound, rows = 1 / math.sqrt(hidden_size), self.gates * hidden_size
         for layer in range(num_layers):
@@ -63,11 +66,13 @@ class _Cells(nn.Module):
             # One product for all steps: only the recurrent half has to wait for the previous step.
             entered = inputs @ weights[0].T + weights[2]
             current, outputs = tuple(state[layer] for state in states), []
-            for each in entered:
+            for number, each in enumerate(entered, 1):
                 current = self.step(each, current[0] @ weights[1].T + weights[3], *current)
                 outputs.append(current[0])
                 if self.training and self.gradient_share < 1:
                     current = truncate(current, self.gradient_share)
+                if self.training and self.gradient_steps and number % self.gradient_steps == 0:
+                    current = tuple(each.detach() for each in current)
             inputs = torch.stack(outputs)
             last.append(current)
             if layer < self.num_layers - 1:
@@ -108,8 +113,10 @@ class RNNCells(_Cells):
         dropout: float = 0.0,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
         gradient_share: float = 1.0,
+        gradient_steps: int | None = None,
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, dropout=dropout, gradient_share=gradient_share)
+        cuts: dict[str, Any] = {"gradient_share": gradient_share, "gradient_steps": gradient_steps}
+        super().__init__(input_size, hidden_size, num_layers, dropout=dropout, **cuts)
         self.activation = {"tanh": torch.tanh, "relu": torch.relu}[nonlinearity]
 
     def step(self, entered: Tensor, recurred: Tensor, *states: Tensor) -> tuple[Tensor, ...]:

@@ -143,6 +143,7 @@ class CharRNN(CarriesState):
         nonlinearity: ``tanh`` or ``relu``; ``rnn`` and ``rnn_cell`` only.
         gradient_share: probability in (0, 1] that the gradient passes from a step to the one before, in training:
             randomized truncation, ``lab_charlm.cells.truncate``; cells that are written out only.
+        gradient_steps: cut the gradient after so many steps of a window, in training; cells that are written out only.
     """
 
     def __init__(
@@ -162,9 +163,11 @@ class CharRNN(CarriesState):
         output_dropout: float | None = None,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
         gradient_share: float = 1.0,
+        gradient_steps: int | None = None,
     ) -> None:
         super().__init__()
-        _check_options(cell, predict, identity_init, bidirectional, stateful, nonlinearity, gradient_share)
+        _check_options(cell, predict, identity_init, bidirectional, stateful, nonlinearity)
+        _check_cuts(cell, gradient_share, gradient_steps)
         self.predict, self.stateful = predict, stateful
         self.vocab_size, self.one_hot = vocab_size, one_hot
         with part("embedding"):
@@ -177,6 +180,8 @@ class CharRNN(CarriesState):
             options["nonlinearity"] = nonlinearity
         if gradient_share != 1:
             options["gradient_share"] = gradient_share
+        if gradient_steps is not None:
+            options["gradient_steps"] = gradient_steps
         with part("rnn"):
             self.rnn = CELLS[cell](vocab_size if one_hot else embedding_dim, hidden_size, layers, **options)
         if identity_init:
@@ -210,13 +215,7 @@ class CharRNN(CarriesState):
 
 
 def _check_options(
-    cell: str,
-    predict: str,
-    identity_init: bool,
-    bidirectional: bool,
-    stateful: bool,
-    nonlinearity: str,
-    gradient_share: float,
+    cell: str, predict: str, identity_init: bool, bidirectional: bool, stateful: bool, nonlinearity: str
 ) -> None:
     where = "architecture 'char_rnn'"
     if bidirectional and (predict == "each" or stateful or cell.endswith("_cell")):
@@ -231,11 +230,17 @@ def _check_options(
         raise ParameterError(f"nonlinearity must be 'tanh' or 'relu', got '{nonlinearity}'", where=where)
     if nonlinearity == "relu" and cell not in ("rnn", "rnn_cell"):
         raise ParameterError(f"nonlinearity='relu' needs cell 'rnn' or 'rnn_cell', got '{cell}'", where=where)
+
+
+def _check_cuts(cell: str, gradient_share: float, gradient_steps: int | None) -> None:
+    where = "architecture 'char_rnn'"
     if not 0 < gradient_share <= 1:
         raise ParameterError(f"gradient_share must lie in (0, 1], got {gradient_share}", where=where)
-    if gradient_share < 1 and not cell.endswith("_cell"):
-        hint = f"cell='{cell}_cell'"
-        raise ParameterError("gradient_share needs a cell that is written out", where=where, hint=hint)
+    if gradient_steps is not None and gradient_steps < 1:
+        raise ParameterError(f"gradient_steps must be at least 1, got {gradient_steps}", where=where)
+    if (gradient_share < 1 or gradient_steps is not None) and not cell.endswith("_cell"):
+        name = "gradient_share" if gradient_share < 1 else "gradient_steps"
+        raise ParameterError(f"{name} needs a cell that is written out", where=where, hint=f"cell='{cell}_cell'")
 
 
 def _check_tokens(tokens: Tensor, least: int) -> None:

@@ -53,6 +53,43 @@ class RatingBatch(NamedTuple):
     target: Tensor
 
 
+class TimedRatingBatch(NamedTuple):
+    """A batch of ratings with their times.
+
+    Attributes:
+        users, items: (B,) long ids, 0 if unknown.
+        times: (B,) float, days since the first rating of the training part.
+        target: (B,) float, the ratings.
+    """
+
+    users: Tensor
+    items: Tensor
+    times: Tensor
+    target: Tensor
+
+
+class TimedRatings:
+    """Dataset of users, items, times and ratings, tensors of one length; a batch indexes each once."""
+
+    def __init__(self, users: Tensor, items: Tensor, times: Tensor, target: Tensor) -> None:
+        self.users, self.items, self.times, self.target = users, items, times, target
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def __getitem__(self, index: int) -> TimedRatingBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> TimedRatingBatch:
+        chosen = torch.as_tensor(indices)
+        return TimedRatingBatch(*(each[chosen] for each in (self.users, self.items, self.times, self.target)))
+
+    def __add__(self, other: TimedRatings) -> TimedRatings:
+        """Return the ratings of both."""
+        names = ("users", "items", "times", "target")
+        return TimedRatings(*(torch.cat([getattr(self, n), getattr(other, n)]) for n in names))
+
+
 class Ratings:
     """Dataset of three tensors of one length; a batch indexes each once."""
 

@@ -74,6 +74,14 @@ def test_cut_gradients_change_no_value_and_stop_at_the_cut(cell):
     assert model.embedding.weight.grad[5].abs().max() > 0
 
 
+@pytest.mark.parametrize("cell", ["rnn_cell", "gru_cell", "lstm_cell"])
+def test_gradients_that_are_cut_every_three_steps_reach_back_to_the_cut(cell):
+    model = _model(cell=cell, gradient_steps=3)
+    model(torch.arange(6)[:, None])[-1].sum().backward()
+    reached = model.embedding.weight.grad[:6].abs().amax(1) > 0
+    assert reached.tolist() == [False, False, False, True, True, True]
+
+
 def test_cut_gradients_need_cells_that_are_written_out():
     with pytest.raises(ParameterError, match="gradient_share needs a cell that is written out"):
         _model(cell="gru", gradient_share=0.9)
