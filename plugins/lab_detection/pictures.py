@@ -10,7 +10,7 @@ import numpy as np
 
 from lab.errors import DataError
 
-__all__ = ["decode_mask", "decode_picture", "read_picture"]
+__all__ = ["decode_mask", "decode_picture", "read_bytes", "read_picture"]
 
 MAX_PIXELS = 40_000_000
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -22,11 +22,19 @@ def read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
     Raises:
         DataError: it cannot be opened or decoded.
     """
+    return decode_picture(read_bytes(path), size, str(path))[0]
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a picture file.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"the picture cannot be opened: {error.strerror}", where=str(path)) from error
-    return decode_picture(content, size, str(path))[0]
 
 
 def decode_picture(content: bytes, size: tuple[int, int] | None, where: str) -> tuple[np.ndarray, tuple[int, int]]:
@@ -67,7 +75,7 @@ def decode_mask(content: bytes, size: tuple[int, int] | None, where: str) -> tup
 
 
 def _opened(content: bytes, where: str):  # type: ignore[no-untyped-def]
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     with warnings.catch_warnings():
         # Pillow warns of odd metadata, and of large pictures, for which there is a limit of our own.
@@ -81,6 +89,10 @@ def _opened(content: bytes, where: str):  # type: ignore[no-untyped-def]
             picture.load()
         except DataError:
             raise
+        except UnidentifiedImageError:
+            # Pillow's message names an object in memory.
+            known = ", ".join(FORMATS)
+            raise DataError("not a picture, or of an unknown format", where=where, hint=f"known: {known}") from None
         except Exception as error:
             # Pillow's decoders raise many kinds on damaged files, struct.error and IndexError too.
             raise DataError(f"the picture cannot be decoded: {error}", where=where) from error

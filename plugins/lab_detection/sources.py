@@ -9,6 +9,7 @@ import numpy as np
 
 from lab.errors import ParameterError
 from lab_detection.data import BoxData, ClassData, MaskData, box_data, class_data, mask_data
+from lab_detection.proposals import REGIONS, from_colors, padded
 from lab_detection.scenes import DIGITS, SHAPES, Scenes, draw
 
 __all__ = ["drawn_boxes", "drawn_classes", "drawn_masks"]
@@ -28,6 +29,7 @@ def drawn_boxes(
     sizes: Sequence[float] = (0.2, 0.5),
     merged: bool = False,
     instances: bool = False,
+    proposals: Literal["regions"] | None = None,
     seed: int = 0,
 ) -> BoxData:
     """Shapes or digits on cluttered backgrounds, with their boxes; drawn by code, so that nothing is downloaded.
@@ -42,8 +44,12 @@ def drawn_boxes(
         sizes: least and largest edge of an object, as a fraction of the picture's.
         merged: count all objects as one class, ``object``.
         instances: give each object its mask, too, for ``mask_rcnn``.
+        proposals: ``regions`` gives every picture the boxes of its regions of similar color, for
+            ``use("fast_rcnn", proposals="given")``; see ``lab_detection.proposals``.
         seed: seed of the drawing; not that of a run, since all runs share the data.
     """
+    if proposals not in (None, REGIONS):
+        raise ParameterError(f"unknown proposals '{proposals}'", where="dataset 'drawn_boxes'", hint=REGIONS)
     scenes, classes = _drawn("drawn_boxes", size, (train, valid, test), things, objects, sizes, seed)
     if merged:
         classes = ("object",)
@@ -51,7 +57,8 @@ def drawn_boxes(
             # Padding stays -1.
             each.objects[..., 0] = each.objects[..., 0].clip(max=0)
     parts = [(each.pixels, each.objects, *([each.instances] if instances else [])) for each in scenes]
-    return box_data(parts, classes)
+    regions = None if proposals is None else [padded(from_colors(each.pixels)) for each in scenes]
+    return box_data(parts, classes, proposals=regions, proposals_from=proposals or "")
 
 
 def drawn_classes(

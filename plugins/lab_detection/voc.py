@@ -21,6 +21,7 @@ from lab_text.corpora import Corpus, find_corpus
 from lab.errors import DataError, ParameterError
 from lab_detection.data import IGNORED, BoxData, MaskData, box_data, mask_data
 from lab_detection.pictures import decode_mask, decode_picture
+from lab_detection.proposals import REGIONS, from_colors, from_file, padded
 
 __all__ = ["bccd", "bccd_corpus", "coco_boxes", "read_annotation", "voc_boxes", "voc_masks"]
 
@@ -189,6 +190,7 @@ def voc_boxes(
     height: int = 120,
     width: int = 160,
     classes: Sequence[str] | None = None,
+    proposals: str | None = None,
     valid_share: float = 0.2,
     split_seed: int = 42,
 ) -> BoxData:
@@ -202,6 +204,9 @@ def voc_boxes(
         path: the folder or the ``.zip``, which is not unpacked.
         height, width: size in pixels that pictures are resized to; their aspect ratio may change.
         classes: class names by number; None takes those of the training pictures.
+        proposals: regions for ``use("fast_rcnn", proposals="given")``: a ``.json``, ``.csv`` or ``.npz`` file with
+            boxes of every picture (see ``lab_detection.proposals.read_proposals``), or ``regions``, which computes them
+            from colors.
         valid_share, split_seed: fraction and seed of the random split.
 
     Raises:
@@ -213,17 +218,25 @@ def voc_boxes(
     pictures, annotations = files.below("JPEGImages", (".jpg", ".jpeg", ".png")), files.below("Annotations", (".xml",))
     problems: list[str] = []
     lists = _lists(files, "Main", sorted(annotations), valid_share, split_seed, path)
-    read: dict[str, tuple[np.ndarray, Annotation]] = {}
+    read: dict[str, _Read] = {}
     for name in (each for names in lists for each in names):
         if name not in pictures or name not in annotations:
             problems.append(f"{name}: no {'picture' if name not in pictures else 'annotation'}")
             continue
         try:
             pixels, own = decode_picture(files.read(pictures[name]), (height, width), pictures[name])
-            read[name] = pixels, read_annotation(files.read(annotations[name]), own)
+            read[name] = _Read(pixels, read_annotation(files.read(annotations[name]), own), own)
         except DataError as error:
             problems.append(f"{name}: {error.what}")
-    return _boxes(path, lists, read, classes, problems)
+    return _boxes(path, lists, read, classes, problems, proposals)
+
+
+class _Read(NamedTuple):
+    """A picture that was read: its pixels (3, H, W), its objects, and its own height and width."""
+
+    pixels: np.ndarray
+    annotation: Annotation
+    size: tuple[int, int]
 
 
 def coco_boxes(
@@ -233,6 +246,7 @@ def coco_boxes(
     height: int = 120,
     width: int = 160,
     classes: Sequence[str] | None = None,
+    proposals: str | None = None,
     valid_share: float = 0.2,
     split_seed: int = 42,
 ) -> BoxData:
@@ -243,6 +257,7 @@ def coco_boxes(
         annotations: name of the JSON file inside it.
         height, width: size in pixels that pictures are resized to; their aspect ratio may change.
         classes: class names by number; None takes those of the training pictures.
+        proposals: a file with regions, or ``regions``; as of ``voc_boxes``.
         valid_share, split_seed: fraction and seed of the random split.
 
     Raises:
@@ -280,7 +295,7 @@ def coco_boxes(
         else:
             boxes[image].append((names[category], [x, y, x + w, y + h]))
     places = _places(files)
-    read: dict[str, tuple[np.ndarray, Annotation]] = {}
+    read: dict[str, _Read] = {}
     for number, name in images.items():
         found = _place(name, places)
         if len(found) != 1:
@@ -288,11 +303,11 @@ def coco_boxes(
             continue
         try:
             pixels, own = decode_picture(files.read(found[0]), (height, width), found[0])
-            read[name] = pixels, _in_order(boxes[number], own, first=0)
+            read[name] = _Read(pixels, _in_order(boxes[number], own, first=0), own)
         except DataError as error:
             problems.append(f"{name}: {error.what}")
     lists = _random_lists(sorted(images.values()), valid_share, split_seed, path)
-    return _boxes(path, lists, read, classes, problems)
+    return _boxes(path, lists, read, classes, problems, proposals)
 
 
 def _places(files: Files) -> dict[str, list[str]]:
@@ -313,36 +328,51 @@ def _place(name: str, places: dict[str, list[str]]) -> list[str]:
 def _boxes(
     path: str,
     lists: list[list[str]],
-    read: dict[str, tuple[np.ndarray, Annotation]],
+    read: dict[str, _Read],
     classes: Sequence[str] | None,
     problems: list[str],
+    proposals: str | None,
 ) -> BoxData:
-    named = [{row[0] for name in names if name in read for row in read[name][1].objects} for names in lists]
+    named = [{row[0] for name in names if name in read for row in read[name].annotation.objects} for names in lists]
     known = sorted(named[0]) if classes is None else list(classes)
     for split, own in zip(SPLITS, named, strict=False):
         for name in sorted(own - set(known)):
             reason = "not in classes" if classes is not None else "in no training picture"
             problems.append(f"class '{name}' of the {split} pictures: {reason}")
+    given: dict[str, np.ndarray] = {}
+    if proposals not in (None, REGIONS):
+        sizes = {name: each.size for name, each in read.items()}
+        try:
+            given, faults = from_file(Path(str(proposals)), sizes, {name for names in lists for name in names})
+            problems += faults
+        except DataError as error:
+            problems.append(f"{error.where}: {error.what}" + (f" ({error.hint})" if error.hint else ""))
     _raise_all(problems, path)
     if not known:
         raise DataError("no training picture has an object", where=path)
-    most = max(1, *(len(each.objects) for _, each in read.values()))
-    splits, counts = [], []
+    most = max(1, *(len(each.annotation.objects) for each in read.values()))
+    splits, counts, regions = [], [], []
     for split, names in zip(SPLITS, lists, strict=False):
         objects = np.full((len(names), most, 5), -1, np.float32)
         for row, name in enumerate(names):
-            for column, (kind, *corners) in enumerate(read[name][1].objects):
+            for column, (kind, *corners) in enumerate(read[name].annotation.objects):
                 objects[row, column] = (known.index(kind), *corners)
-        splits.append((np.stack([read[name][0] for name in names]), objects))
+        splits.append((np.stack([read[name].pixels for name in names]), objects))
+        if proposals is not None:
+            boxes = from_colors(splits[-1][0]) if proposals == REGIONS else [given[name] for name in names]
+            regions.append(padded(boxes))
         present = objects[..., 0] >= 0
         shown = ", ".join(f"{name} {int((objects[..., 0] == number).sum())}" for number, name in enumerate(known))
         empty = int((~present.any(1)).sum())
         counts.append(f"{split}: {len(names)} pictures, {int(present.sum())} objects ({shown})")
         counts[-1] += f", {empty} pictures without any" if empty else ""
-    mended = [f"{name}: {line}" for name, (_, each) in read.items() for line in each.mended]
+    mended = [f"{name}: {line}" for name, each in read.items() for line in each.annotation.mended]
     told = _shortened(mended, MAX_NOTED)
     log_notes(path, counts, told)
-    return box_data(splits, known, notes=[*counts, *told])
+    notes = [*counts, *told]
+    if not regions:
+        return box_data(splits, known, notes=notes)
+    return box_data(splits, known, notes=notes, proposals=regions, proposals_from=str(proposals))
 
 
 def voc_masks(
@@ -501,10 +531,11 @@ def bccd_corpus() -> Corpus:
     )
 
 
-def bccd(*, height: int = 120, width: int = 160) -> BoxData:
+def bccd(*, height: int = 120, width: int = 160, proposals: str | None = None) -> BoxData:
     """Blood cells (BCCD): red and white cells and platelets, in lists for training, validation and testing.
 
     Args:
         height, width: size in pixels that the pictures of 480 × 640 are resized to.
+        proposals: a file with regions, or ``regions``; as of ``voc_boxes``.
     """
-    return voc_boxes(str(find_corpus("bccd").path("archive")), height=height, width=width)
+    return voc_boxes(str(find_corpus("bccd").path("archive")), height=height, width=width, proposals=proposals)
