@@ -157,6 +157,16 @@ class RatingsData(Data):
         """Return the id of an item, 0 if unknown; ``1``, ``1.0`` and `` 1`` are the same name."""
         return _number_of(self.item_ids, str(item))
 
+    def batch_table(self, batch: RatingBatch | TimedRatingBatch, count: int) -> list[list[str]]:
+        """Return the first ratings of a batch, for ``lab sheet`` and ``learner.show_batch()``."""
+        rows = [
+            [self.user_ids[user - 1] if user else "(unknown)", self.title(item), f"{rating:g}"]
+            for user, item, rating in zip(
+                batch.users[:count].tolist(), batch.items[:count].tolist(), batch.target[:count].tolist(), strict=True
+            )
+        ]
+        return [["user", "item", "rating"], *rows]
+
     def title(self, number: int) -> str:
         """Return the title of an item, or its name if it has none."""
         name = self.item_ids[number - 1] if number else "(unknown)"

@@ -128,6 +128,16 @@ class TableData(Data):
         """Return ``targets``, the class number of each row, unless the target is a number."""
         return {"targets": split.target} if self.class_names else {}
 
+    def batch_table(self, batch: TableBatch, count: int) -> list[list[str]]:
+        """Return the first rows of a batch after preprocessing, for ``lab sheet`` and ``learner.show_batch()``."""
+        known = [["(unknown)", "(missing)", *self.preparation.categories[name]] for name in self.category_names]
+        rows = []
+        for codes, numbers, target in zip(*(part[:count].tolist() for part in batch), strict=True):
+            categories = [names[code] for names, code in zip(known, codes, strict=True)]
+            predicted = self.class_names[int(target)] if self.class_names else f"{target:.4g}"
+            rows.append([*categories, *(f"{number:.3f}" for number in numbers), predicted])
+        return [[*self.category_names, *self.continuous_names, self.preparation.target.name], *rows]
+
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
         """Predict the rows of a pandas frame, see ``predict_frame``, or of tensors as they are."""
         from pandas import DataFrame
