@@ -233,6 +233,12 @@ def lab_scaffolds() -> dict[str, str]:
 
 
 @hookimpl
+def lab_learner_methods() -> dict[str, str]:
+    """``learner.show_batch()``."""
+    return {"show_batch": "lab_basics.batch_table:show_batch"}
+
+
+@hookimpl
 def lab_commands() -> dict[str, tuple[str, ...]]:
     """Add commands that check, start, install, predict and draw."""
     return {
@@ -290,7 +296,7 @@ def lab_commands() -> dict[str, tuple[str, ...]]:
         "schedule": ("lab_basics.schedule_command:schedule", "Draw the learning rates of a study.", "Ask a question"),
         "sheet": (
             "lab_basics.sheet_command:sheet",
-            "Draw a training batch of pictures as the model sees it.",
+            "Show a training batch as the model sees it.",
             "Ask a question",
         ),
     }

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab import hookimpl, preset
+from lab import RegistrySpec, hookimpl, preset
+
+
+@hookimpl
+def lab_registries() -> list[RegistrySpec]:
+    """Open the registry of processors."""
+    return [
+        RegistrySpec(
+            "processors", "processor", "lab_tabular.processors:Processor", "transformations of a table's columns"
+        )
+    ]
+
+
+@hookimpl
+def lab_processors() -> dict[str, Any]:
+    """Processors of columns, beside those that every table has."""
+    return {"clip": "lab_tabular.processors:Clip", "log_scale": "lab_tabular.processors:LogScale"}
 
 
 @hookimpl
