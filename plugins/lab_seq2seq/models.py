@@ -339,7 +339,7 @@ class Seq2SeqRNN(nn.Module):
         key_size = recurrent.output_size
         if not bridge and key_size != embedding_dim:
             raise ParameterError(
-                f"without a bridge the encoder's output, {key_size} wide, must be as wide as embedding_dim={embedding_dim}",
+                f"without a bridge the encoder's output ({key_size}) must be as wide as embedding_dim={embedding_dim}",
                 where="Seq2SeqRNN",
                 hint="hidden_size counts once per direction",
             )

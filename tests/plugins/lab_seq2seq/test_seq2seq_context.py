@@ -83,7 +83,7 @@ def test_without_a_bridge_the_decoder_starts_from_the_states_of_the_encoder(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bridge": False, "bidirectional": True, "hidden_size": 8, "embedding_dim": 8}, "16 wide, must be as wide as"),
+        ({"bridge": False, "bidirectional": True, "hidden_size": 8, "embedding_dim": 8}, r"\(16\) must be as wide as"),
         ({"context": "last"}, "context must be 'first' or 'each_step', not 'last'"),
         ({"bidirectional": "last"}, "bidirectional must be false, true or 'first', not 'last'"),
         ({"context": "each_step", "attention": AdditiveAttention}, "attention already gives every step a context"),
