@@ -63,15 +63,27 @@ def decode_mask(content: bytes, size: tuple[int, int] | None, where: str) -> tup
     A mask in color is returned as (height, width, 3). Pixels are taken from the nearest place, never mixed.
 
     Raises:
-        DataError: it is not a picture, is damaged, or has too many pixels.
+        DataError: it is not a picture, is damaged, has too many pixels, or class numbers above 255.
     """
     picture = _opened(content, where)
-    if picture.mode not in ("P", "L"):
+    if picture.mode == "1" or picture.mode.startswith("I"):
+        picture = _in_bytes(picture, where)
+    elif picture.mode not in ("P", "L"):
         picture = picture.convert("RGB")
     own = (picture.height, picture.width)
     if size is not None and own != size:
         picture = picture.resize((size[1], size[0]), 0)
     return np.asarray(picture), own
+
+
+def _in_bytes(picture, where: str):  # type: ignore[no-untyped-def]
+    """Return a mask of one, 16 or 32 bits with 8; Pillow's own conversion would scale its values."""
+    from PIL import Image
+
+    values = np.asarray(picture)
+    if values.max(initial=0) > 255:
+        raise DataError(f"the mask has the value {values.max()}; class numbers are at most 255", where=where)
+    return Image.fromarray(values.astype(np.uint8))
 
 
 def _opened(content: bytes, where: str):  # type: ignore[no-untyped-def]

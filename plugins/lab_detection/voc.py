@@ -6,9 +6,10 @@ Files are read where they lie; archives are not unpacked. All problems of a data
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -283,17 +284,12 @@ def coco_boxes(
     boxes: dict[Any, list[tuple[str, list[float]]]] = {each: [] for each in images}
     problems = [f"{name}: {count} images of this name" for name, count in Counter(images.values()).items() if count > 1]
     for number, each in enumerate(rows):
-        try:
-            x, y, w, h = map(float, each["bbox"])
-            image, category = each["image_id"], each["category_id"]
-            unknown = [f"image_id {image!r} is none of images"] if image not in boxes else []
-            unknown += [f"category_id {category!r} is none of categories"] if category not in names else []
-        except (ValueError, KeyError, TypeError) as error:
-            unknown = [f"no {error}" if isinstance(error, KeyError) else str(error)]
+        unknown = _problems_of(each, boxes, names)
         if unknown:
             problems.append(f"{there[0]}: annotation {number}: {'; '.join(unknown)}")
         else:
-            boxes[image].append((names[category], [x, y, x + w, y + h]))
+            x, y, w, h = map(float, each["bbox"])
+            boxes[each["image_id"]].append((names[each["category_id"]], [x, y, x + w, y + h]))
     places = _places(files)
     read: dict[str, _Read] = {}
     for number, name in images.items():
@@ -308,6 +304,26 @@ def coco_boxes(
             problems.append(f"{name}: {error.what}")
     lists = _random_lists(sorted(images.values()), valid_share, split_seed, path)
     return _boxes(path, lists, read, classes, problems, proposals)
+
+
+def _problems_of(annotation: Any, images: Mapping[Any, Any], categories: Mapping[Any, Any]) -> list[str]:
+    """Return sentences on what is wrong with an annotation of a COCO file."""
+    if not isinstance(annotation, dict):
+        return [f"{annotation!r} is not an object"]
+    problems = [f"there is no {name}" for name in ("image_id", "category_id", "bbox") if name not in annotation]
+    for name, known, among in (("image_id", images, "images"), ("category_id", categories, "categories")):
+        value = annotation.get(name)
+        # A list cannot be looked up.
+        if name in annotation and (isinstance(value, (list, dict)) or value not in known):
+            problems.append(f"{name} {value!r} is none of {among}")
+    box = annotation.get("bbox")
+    try:
+        is_box = isinstance(box, list) and len([float(each) for each in box]) == 4
+    except (TypeError, ValueError):
+        is_box = False
+    if "bbox" in annotation and not is_box:
+        problems.append(f"bbox is {box!r}, not four numbers")
+    return problems
 
 
 def _places(files: Files) -> dict[str, list[str]]:
@@ -368,7 +384,7 @@ def _boxes(
         counts[-1] += f", {empty} pictures without any" if empty else ""
     mended = [f"{name}: {line}" for name, each in read.items() for line in each.annotation.mended]
     told = _shortened(mended, MAX_NOTED)
-    log_notes(path, counts, told)
+    log_notes(path, counts, _shortened(mended, MAX_TOLD))
     notes = [*counts, *told]
     if not regions:
         return box_data(splits, known, notes=notes)
@@ -436,6 +452,11 @@ def voc_masks(
         beyond = sorted(set(np.unique(mask).tolist()) - set(range(len(named))) - {IGNORED})
         if beyond:
             problems.append(f"{name}: class number {beyond[0]}, but there are {len(named)} classes")
+    if classes is None and not problems and not highest:
+        white = any((mask == IGNORED).any() for _, mask in read.values())
+        problems.append(
+            "no mask has an object" + (": 255 marks pixels that count for nothing, not objects" if white else "")
+        )
     _raise_all(problems, path)
     splits = [
         (np.stack([read[name][0] for name in names]), np.stack([read[name][1] for name in names])) for names in lists
@@ -498,8 +519,14 @@ def _raise_all(problems: list[str], path: str) -> None:
         raise DataError(
             f"{len(problems)} problem{'s' * (len(problems) > 1)} in this data set",
             where=path,
-            hint="\n".join(_shortened(sorted(problems), MAX_TOLD)),
+            hint="\n".join(_shortened(sorted(problems, key=_by_number), MAX_TOLD)),
         )
+
+
+def _by_number(text: str) -> list[tuple[bool, int, str]]:
+    """Return a key that sorts picture 10 behind picture 9."""
+    parts = re.split(r"(\d+)", text)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _shortened(lines: list[str], most: int) -> list[str]:

@@ -74,11 +74,7 @@ class PicturePredictor(Predictor):
         return load(data=data)
 
     def predict(self, learner: Learner, path: Path, *, only: bool, reading: Mapping[str, Any]) -> pd.DataFrame:
-        """Return a row for each picture; with ``only``, without its id.
-
-        ``reading["submission"]`` makes a file for a competition: ``class`` has the columns id and label,
-        ``probabilities`` id and a column for each class.
-        """
+        """Return a row for each picture; with ``only``, without its id."""
         import pandas as pd
 
         pictures = [_one_file(path)] if path.is_file() and path.suffix.lower() != ".zip" else pictures_in(path)
@@ -89,16 +85,18 @@ class PicturePredictor(Predictor):
         names: tuple[str, ...] = learner.data.class_names  # type: ignore[attr-defined]
         ids = [PurePosixPath(picture.name).stem for picture in pictures]
         best = [_answer(names, row, several=learner.data.several) for row in probabilities]  # type: ignore[attr-defined]
-        kind = reading.get("submission")
-        if kind == "class":
-            return pd.DataFrame({"id": ids, "label": best})
-        if kind == "probabilities":
-            return pd.DataFrame(probabilities, columns=list(names)).assign(id=ids)[["id", *names]]
         answer = pd.DataFrame({"prediction": best})
         answer = answer.join(pd.DataFrame(probabilities, columns=[f"p({name})" for name in names]))
         if not only:
             answer.insert(0, "id", ids)
         return answer
+
+    def submission(self, answer: pd.DataFrame, kind: str) -> pd.DataFrame:
+        """Return the columns id and label for ``class``, id and a column for each class for ``probabilities``."""
+        if kind == "class":
+            return answer[["id", "prediction"]].rename(columns={"prediction": "label"})
+        shares = [column for column in answer.columns if column.startswith("p(")]
+        return answer[["id", *shares]].rename(columns={column: column[2:-1] for column in shares})
 
 
 def _answer(names: tuple[str, ...], probabilities: np.ndarray, *, several: bool) -> str:
@@ -129,7 +127,8 @@ def _probabilities(learner: Learner, pictures: list[Picture], where: str) -> np.
             found.append(data.probabilities(output.float().cpu()).numpy())
     if problems:
         shown = problems[:MAX_TOLD] + ([f"and {len(problems) - MAX_TOLD} more"] if len(problems) > MAX_TOLD else [])
-        raise DataError(f"{len(problems)} pictures cannot be read", where=where, hint="\n".join(shown))
+        what = "1 picture" if len(problems) == 1 else f"{len(problems)} pictures"
+        raise DataError(f"{what} cannot be read", where=where, hint="\n".join(shown))
     return np.concatenate(found)
 
 
