@@ -127,6 +127,7 @@ def lab_metrics() -> dict[str, Any]:
         "mae": "lab_basics.metrics:MAE",
         "matthews": "lab_basics.scores:Matthews",
         "mse": "lab_basics.metrics:MSE",
+        "multilabel_accuracy": "lab_basics.scores:MultilabelAccuracy",
         "multilabel_f1": "lab_basics.scores:MultilabelF1",
         "pearson": "lab_basics.scores:Pearson",
         "perplexity": "lab_basics.metrics:Perplexity",

@@ -97,7 +97,7 @@ def lab_former_names() -> dict[str, str]:
 @hookimpl
 def lab_learner_methods() -> dict[str, str]:
     """``learner.entity_embeddings()``, ``learner.embedding_features(frame)`` and others on embeddings."""
-    names = ("category_map", "compare_encodings", "embedding_features", "entity_embeddings")
+    names = ("category_distances", "category_map", "compare_encodings", "embedding_features", "entity_embeddings")
     return {name: f"lab_tabular.embeddings:{name}" for name in names}
 
 
