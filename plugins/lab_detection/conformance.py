@@ -198,7 +198,8 @@ def _voc() -> str:
         pixels = boxes.train.pixels[number].permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(places["JPEGImages"] / f"{name}.png")
         Image.fromarray(masks.train.target[number].numpy()).save(places["SegmentationClass"] / f"{name}.png")
-        content["images"].append({"id": number, "file_name": f"{name}.png"})
+        # With its folder: the mask has the same name.
+        content["images"].append({"id": number, "file_name": f"JPEGImages/{name}.png"})
         objects = []
         for kind, *corners in boxes.train.target[number].tolist():
             if kind < 0:

@@ -84,11 +84,13 @@ def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int 
             color = COLORS[kind % len(COLORS)]
             axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=color, linewidth=1.4))
             label = {"color": "white", "backgroundcolor": color, "fontsize": size, "va": "bottom", "clip_on": True}
-            # Near the right border, a label to the right of its corner would leave the picture.
-            place, side = (left, "left") if left < 0.7 else (min(right, 1.0), "right")
             text = _label("" if crowded else names[kind], score)
+            # Near the right border, a label that begins at the box's corner would leave the picture; a character of
+            # this font is about six tenths of its size wide.
+            length = (0.62 * len(text) + 0.3) * size / 72 / edge
             if text:
-                axis.text(place, max(top, lowest), text, bbox={"pad": 0.1 * size, "color": color}, ha=side, **label)
+                place = (max(0.0, min(left, 1 - length)), max(top, lowest))
+                axis.text(*place, text, bbox={"pad": 0.1 * size, "color": color}, **label)
         axis.set_title(each.title, fontsize=8)
         axis.set_xlim(0, 1)
         axis.set_ylim(1, 0)

@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ REGIONS = "regions"
 COLUMNS = ("picture", "left", "top", "right", "bottom")
 THRESHOLDS = (10, 16, 24, 36, 52, 72)
 """Largest differences of neighboring pixels of one region, of 255; one segmentation each."""
+LEVELS = 6
+"""Number of levels of a channel at which its pixels are divided into darker and lighter ones."""
 LEAST_AREA = 12  # pixels
 MOST = 2000
 """Largest number of regions of a picture that are kept: as many as Fast R-CNN trains on."""
 
 Rows = Sequence[Sequence[Any]]
+Box = tuple[int, int, int, int]
 
 
 def read_proposals(path: Path) -> dict[str, Rows]:
@@ -183,44 +187,65 @@ def _checked(rows: Rows, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
     return np.array(boxes, np.float32).reshape(-1, 4), faults
 
 
-def color_regions(pixels: np.ndarray, *, thresholds: Sequence[int] = THRESHOLDS) -> np.ndarray:
+def color_regions(pixels: np.ndarray) -> np.ndarray:
     """Return boxes (R, 4) around regions of similar color, in fractions of the picture; the most stable come first.
 
-    A picture is cut where neighboring pixels differ by more than a threshold in any channel, once for each threshold;
-    a box that several thresholds give is stable, as in maximally stable regions (Matas et al. 2002; in color, Forssén
-    2007). Differs from selective search (Uijlings et al. 2013), which merges neighbors by color, texture and size.
+    A region is connected, and either no two neighboring pixels in it differ by more than a threshold in any channel, or
+    all its pixels are darker, or lighter, than a level of one channel. A box that many thresholds and levels give is
+    stable, as in maximally stable extremal regions (Matas et al. 2002; in color, Forssén 2007). Differs from them: the
+    boxes must be equal, not the regions similar. Differs from selective search (Uijlings et al. 2013), which merges
+    neighbors by color, texture and size.
 
     Args:
         pixels: (C, H, W) uint8.
-        thresholds: largest differences inside of a region, of 255.
     """
     from scipy.ndimage import median_filter
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
 
     height, width = pixels.shape[1:]
     # A median removes noise and keeps borders, which a mean would make passable.
-    smooth = median_filter(pixels, (1, 3, 3)).astype(np.int16)
-    across, down = (np.abs(np.diff(smooth, axis=axis)).max(0) for axis in (2, 1))
-    number = np.arange(height * width).reshape(height, width)
-    y, x = np.divmod(number.ravel(), width)
-    counts: dict[tuple[int, ...], int] = {}
-    for threshold in thresholds:
+    smooth = median_filter(pixels, (1, 3, 3))
+    counts = Counter(_alike(smooth))
+    counts.update(_extremal(smooth))
+    # Ties in the order of the boxes themselves, so that the order does not depend on that of the labels.
+    ranked = sorted(counts, key=lambda box: (-counts[box], box))[:MOST]
+    return np.array(ranked or [(0, 0, width, height)], np.float32) / np.array([width, height] * 2, np.float32)
+
+
+def _alike(pixels: np.ndarray) -> Iterator[Box]:
+    """Yield the boxes of regions in which neighbors differ little, threshold by threshold."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    across, down = (np.abs(np.diff(pixels.astype(np.int16), axis=axis)).max(0) for axis in (2, 1))
+    number = np.arange(pixels[0].size).reshape(pixels.shape[1:])
+    for threshold in THRESHOLDS:
         right, below = across <= threshold, down <= threshold
         one = np.concatenate([number[:, :-1][right], number[:-1][below]])
         other = np.concatenate([number[:, 1:][right], number[1:][below]])
         graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(number.size, number.size))
-        labels = connected_components(graph, directed=False)[1]
-        order = np.argsort(labels, kind="stable")
-        starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) > 0])
-        large = np.diff(np.r_[starts, number.size]) >= LEAST_AREA
-        sides = [np.minimum.reduceat(each[order], starts) for each in (x, y)]
-        sides += [np.maximum.reduceat(each[order], starts) + 1 for each in (x, y)]
-        for box in zip(*(each[large].tolist() for each in sides), strict=True):
-            counts[box] = counts.get(box, 0) + 1
-    # Ties in the order of the boxes themselves, so that the order does not depend on that of the labels.
-    ranked = sorted(counts, key=lambda box: (-counts[box], box))[:MOST]
-    return np.array(ranked or [(0, 0, width, height)], np.float32) / np.array([width, height] * 2, np.float32)
+        yield from _boxes_of(connected_components(graph, directed=False)[1].reshape(number.shape))
+
+
+def _extremal(pixels: np.ndarray) -> Iterator[Box]:
+    """Yield the boxes of regions that are darker or lighter than a level, of every channel and level."""
+    from scipy.ndimage import label
+
+    for channel in pixels:
+        # At quantiles, since the levels of a pale picture lie close together.
+        for level in np.unique(np.quantile(channel, np.linspace(0, 1, LEVELS + 2)[1:-1]).round()):
+            for inside in (channel < level, channel >= level):
+                # Label 0 is what is not inside.
+                yield from _boxes_of(label(inside)[0] - 1)
+
+
+def _boxes_of(labels: np.ndarray) -> Iterator[Box]:
+    """Yield the boxes of the labels from 0 of pixels (H, W) that cover enough of them."""
+    from scipy.ndimage import find_objects
+
+    sizes = np.bincount(labels.ravel() + 1, minlength=1)[1:]
+    for size, place in zip(sizes, find_objects(labels + 1), strict=True):
+        if size >= LEAST_AREA:
+            yield place[1].start, place[0].start, place[1].stop, place[0].stop
 
 
 def from_colors(pixels: np.ndarray) -> list[np.ndarray]:

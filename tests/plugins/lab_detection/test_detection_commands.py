@@ -134,6 +134,21 @@ def test_crowded_pictures_are_shown_larger_in_fewer_columns():
     assert columns(12) == (2, 6.4)
 
 
+def test_labels_at_the_right_border_stay_inside_of_the_picture():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    picture = Shown(
+        torch.zeros(3, 20, 20), np.zeros((0, 5)), np.zeros(2, int), np.full(2, 0.88),
+        np.array([[0.9, 0.2, 1.0, 0.4], [0.55, 0.6, 0.8, 0.9]]),
+    )  # fmt: skip
+    figure = plot_boxes([picture] * 8, ("triangle",))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    for axis in figure.axes:
+        for text in axis.texts:
+            assert text.get_window_extent(canvas.get_renderer()).x1 <= axis.get_window_extent().x1 + 1
+
+
 def test_more_masks_than_columns_go_on_below():
     masks = torch.zeros(6, 8, 8, dtype=torch.long)
     figure = plot_masks(torch.zeros(6, 3, 8, 8), masks, masks, ("background", "cat"))

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from lab_detection.conformance import support
 from lab_detection.voc import bccd, coco_boxes, read_annotation, voc_boxes, voc_colors, voc_masks
 from PIL import Image
 
@@ -152,6 +153,12 @@ def test_missing_pictures_and_other_json_are_refused(folder):
     assert caught.value.hint == "3.png: no picture"
     with pytest.raises(DataError, match="not a file of COCO's format"):
         coco(folder, categories=[{"id": 7}])
+
+
+def test_the_example_of_the_conformance_kit_can_be_read():
+    """Where it cannot, the kit skips nearly all checks of this dataset."""
+    use_of = support().cases["datasets.coco_boxes"].component
+    assert len(coco_boxes(**use_of.params).train) + len(coco_boxes(**use_of.params).valid) == 24
 
 
 def test_all_annotations_of_coco_that_cannot_be_used_are_told(folder):
