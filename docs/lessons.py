@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -35,15 +36,19 @@ def measure(row: dict[str, Any], folders: list[Path]) -> None:
     """Set ``ours`` and ``seeds`` of a row from the finished runs of its arm, if a folder has them."""
     for folder in folders:
         # A variant of a study, such as some of its arms, has a table of its own beside that of the file.
-        path = next(iter(sorted((folder / row["study"]).glob("runs*.csv"), key=lambda each: len(each.name))), None)
-        if path is None:
-            continue
-        with path.open(newline="", encoding="utf-8") as file:
-            runs = [run for run in csv.DictReader(file) if run["arm"] == row["arm"] and run["status"] == "finished"]
-        values = [float(run[row["metric"]]) for run in runs]
-        if values:
-            row["ours"] = [statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None]
-            row["seeds"] = len(values)
+        for path in sorted((folder / row["study"]).glob("runs*.csv"), key=lambda each: (len(each.name), each.name)):
+            with path.open(newline="", encoding="utf-8") as file:
+                runs = [run for run in csv.DictReader(file) if run["arm"] == row["arm"] and run["status"] == "finished"]
+            values = [_transformed(float(run[row["metric"]]), row.get("transform", "")) for run in runs]
+            if values:
+                row["ours"] = [statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None]
+                row["seeds"] = len(values)
+                break
+
+
+def _transformed(value: float, transform: str) -> float:
+    """Return a value as the lesson prints it: ``exp`` turns nats into a perplexity."""
+    return math.exp(value) if transform == "exp" else value
 
 
 def page(rows: list[dict[str, Any]]) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "NO_TESTS",
     "against",
     "arm_color",
+    "arm_mark",
     "budget_cells",
     "budget_names",
     "describe_choice",
@@ -44,6 +45,8 @@ __all__ = [
 
 COLORS = 9
 """Colors of arms that the style sheet has; the first is the base's."""
+MARKS = 4
+"""Marks that it has for arms of one color: a circle, a square, a triangle, a diamond."""
 
 BUDGET = {
     "parameters": "{:,.0f}",
@@ -324,5 +327,14 @@ def arm_color(index: int) -> int:
     >>> [arm_color(index) for index in (0, 1, 8, 9)]
     [0, 1, 8, 1]
     """
-    # colors repeat beyond eight arms: more would be hard to distinguish
+    # colors repeat beyond eight arms, with another mark: more colors would be hard to distinguish
     return 0 if index == 0 else (index - 1) % (COLORS - 1) + 1
+
+
+def arm_mark(index: int) -> int:
+    """Return the number of an arm's mark, of which there are four; arms of one color have different ones.
+
+    >>> [arm_mark(index) for index in (0, 1, 8, 9, 17, 33)]
+    [0, 0, 0, 1, 2, 0]
+    """
+    return 0 if index == 0 else (index - 1) // (COLORS - 1) % MARKS

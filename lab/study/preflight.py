@@ -211,6 +211,9 @@ def _run_of(arm: Arm, seed: int, study: Study, workspace: Workspace, data: Data)
     )
 
 
+DEVICES = "cpu, cuda (a GPU by NVIDIA or AMD), cuda:1 (the second one), mps (a Mac's), or another device of torch"
+
+
 def _device_here(device: str, elsewhere: bool) -> str:
     """Return the device to check arms on: the one that they will be trained on, if this machine has it."""
     try:
@@ -220,7 +223,9 @@ def _device_here(device: str, elsewhere: bool) -> str:
     except (RuntimeError, AssertionError) as error:
         if elsewhere and _is_known(device):
             return "cpu"
-        raise StudyError([f"the device '{device}' cannot be used\n  {str(error).splitlines()[0]}"]) from error
+        # torch lists every device that it was ever built for, and not what a user calls a GPU
+        why = str(error).splitlines()[0] if _is_known(device) else DEVICES
+        raise StudyError([f"the device '{device}' cannot be used\n  {why}"]) from error
     return device
 
 

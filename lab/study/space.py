@@ -237,10 +237,15 @@ class Search:
 
 
 def label_of(path: str, value: Any) -> str:
-    """Return a short name for a value at a path: ``bidirectional``, ``additive``, ``layers=2``."""
+    """Return a short name for a value at a path: ``bidirectional``, ``additive``, ``layers=2``.
+
+    >>> label_of("lr", 3 * 0.003), label_of("architecture.bias", False)
+    ('lr=0.009', 'no bias')
+    """
     last = path.rpartition(".")[2]
     if value is True or value is False or value is None:
         return last if value else f"no {last}"
     if isinstance(value, (str, Use)) or callable(value):
         return as_use(value).name
-    return f"{last}={text_of(value)}"
+    # 3 * 0.003 is 0.009000000000000001
+    return f"{last}={text_of(float(f'{value:.12g}') if isinstance(value, float) else value)}"

@@ -375,7 +375,7 @@ class Study:
             for problem in found:
                 problems.setdefault(problem, []).append(arm.name)
         problems_of_search = self._search_problems(catalog)
-        return resolved, [
+        return _told_apart(resolved), [
             *self._size_problems(),
             *self._selection_problems(),
             *self._task_problems(),
@@ -650,6 +650,30 @@ def _cell(cell: Mapping[str, tuple[str, Any]], levels: Mapping[str, Any], factor
         {path: value for path, (_, value) in cell.items()},
         {path: name for path, (name, _) in cell.items()},
     )
+
+
+def _told_apart(arms: list[Arm]) -> list[Arm]:
+    """Return the arms; those that differ from the base alike also name the parameters that tell them apart.
+
+    Of a component that replaces another one no parameter is listed, so arms with the same component and other
+    parameters would look equal.
+    """
+    alike: dict[str, list[int]] = {}
+    for place, arm in enumerate(arms):
+        alike.setdefault(repr(arm.difference), []).append(place)
+    told = list(arms)
+    for first, *others in alike.values():
+        changes = {place: arms[first].experiment.difference(arms[place].experiment) for place in others}
+        # path → the first arm's value, which is also that of every other arm that does not change it
+        values = {path: here for change in changes.values() for path, (here, _) in change.items()}
+        for place in [first, *others] if values and arms[first].difference else ():
+            own = {
+                path: (None, changes.get(place, {}).get(path, (here, here))[1])
+                for path, here in values.items()
+                if path not in arms[place].difference
+            }
+            told[place] = attrs.evolve(arms[place], difference={**arms[place].difference, **own})
+    return told
 
 
 def _check_one_factor(arm: Arm, difference: Mapping[str, Any]) -> list[str]:

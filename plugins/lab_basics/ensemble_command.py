@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.cli.documents import dump, format_option
 from lab.cli.main import Session
 from lab.cli.options import loading_options, runs_option, warn
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from lab_basics.ensembles import EnsembleScores
 
 __all__ = ["ensemble"]
+
+SCHEMA = "lab.ensemble/1"
 
 
 @click.command(
@@ -24,6 +27,7 @@ __all__ = ["ensemble"]
   lab ensemble $(lab runs --study heads --arm base --keys)
   lab ensemble 3f9a2c 81bb07 --split test
   lab ensemble 3f9a2c 81bb07 --average values
+  lab ensemble 3f9a2c 81bb07 --format json
 
 `lab predict KEY... TABLE` writes the mean predictions of a file; `Study.ensemble` adds an arm to a study.
 """
@@ -37,6 +41,7 @@ __all__ = ["ensemble"]
     type=click.Choice(["classes", "binary", "values"]),
     help="What is averaged: softmax probabilities, sigmoid probabilities, or outputs; default: by the loss.",
 )
+@format_option(SCHEMA)
 @runs_option
 @loading_options
 @click.pass_obj
@@ -45,6 +50,7 @@ def ensemble(
     keys: tuple[str, ...],
     split: str,
     average: str | None,
+    layout: str,
     folder: Path,
     file: Path | None,
     stored_source: bool,
@@ -76,16 +82,35 @@ def ensemble(
     first = next(iter(records.values()))
     chosen = average or average_for(str(first.experiment()["experiment"]["loss"]["component"]))
     scores = score_ensemble(learners, split, chosen)  # type: ignore[arg-type]
-    labels = {key: (record.experiment()["arm"], str(record.experiment()["seed"])) for key, record in records.items()}
+    labels = {key: (record.experiment()["arm"], record.experiment()["seed"]) for key, record in records.items()}
+    if layout == "json":
+        click.echo(dump(_document(scores, labels, split)))
+        return
     for line in _table(scores, labels):
         click.echo(line)
 
 
-def _table(scores: EnsembleScores, labels: dict[str, tuple[str, str]]) -> list[str]:
+def _document(scores: EnsembleScores, labels: dict[str, tuple[str, int]], split: str) -> dict[str, Any]:
+    from lab.report.documents import finite
+
+    return {
+        "schema": SCHEMA,
+        "split": split,
+        "examples": scores.examples,
+        "average": scores.average,
+        "members": [
+            {"key": key, "arm": labels[key][0], "seed": labels[key][1], "metrics": finite(own)}
+            for key, own in scores.members.items()
+        ],
+        "mean": finite(scores.mean),
+    }
+
+
+def _table(scores: EnsembleScores, labels: dict[str, tuple[str, int]]) -> list[str]:
     names = list(scores.mean)
     rows = [["run", "arm", "seed", *names]]
     rows += [
-        [key[:12], *labels[key], *(f"{own[n]:.4f}" if n in own else "–" for n in names)]
+        [key[:12], labels[key][0], str(labels[key][1]), *(f"{own[n]:.4f}" if n in own else "–" for n in names)]
         for key, own in scores.members.items()
     ]
     rows.append(["mean", "", "", *(f"{scores.mean[name]:.4f}" for name in names)])

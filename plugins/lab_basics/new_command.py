@@ -100,12 +100,15 @@ def _words(name: str) -> list[str]:
     """Return the words of a name such as ``cosine-attention``, without the prefix ``lab-``.
 
     Raises:
-        ParameterError: it is no name for a Python package.
+        ParameterError: it cannot be the name of a Python module.
     """
     words = [word for word in re.split(r"[-_.]", name.lower()) if word]
     words = words[1:] if words[:1] == ["lab"] else words
     if not words or not all(re.fullmatch(r"[a-z0-9]+", word) for word in words) or words[0][0].isdigit():
-        raise ParameterError(f"{name!r} is no name for a package", hint="letters, digits and hyphens: cosine-attention")
+        raise ParameterError(
+            f"{name!r} cannot be the name of a Python module",
+            hint="letters, digits and hyphens, a letter first: cosine-attention",
+        )
     return words
 
 

@@ -127,6 +127,7 @@ def lab_metrics() -> dict[str, Any]:
         "mae": "lab_basics.metrics:MAE",
         "matthews": "lab_basics.scores:Matthews",
         "mse": "lab_basics.metrics:MSE",
+        "multilabel_accuracy": "lab_basics.scores:MultilabelAccuracy",
         "multilabel_f1": "lab_basics.scores:MultilabelF1",
         "pearson": "lab_basics.scores:Pearson",
         "perplexity": "lab_basics.metrics:Perplexity",
@@ -233,6 +234,12 @@ def lab_scaffolds() -> dict[str, str]:
 
 
 @hookimpl
+def lab_learner_methods() -> dict[str, str]:
+    """``learner.show_batch()``."""
+    return {"show_batch": "lab_basics.batch_table:show_batch"}
+
+
+@hookimpl
 def lab_commands() -> dict[str, tuple[str, ...]]:
     """Add commands that check, start, install, predict and draw."""
     return {
@@ -290,7 +297,7 @@ def lab_commands() -> dict[str, tuple[str, ...]]:
         "schedule": ("lab_basics.schedule_command:schedule", "Draw the learning rates of a study.", "Ask a question"),
         "sheet": (
             "lab_basics.sheet_command:sheet",
-            "Draw a training batch of pictures as the model sees it.",
+            "Show a training batch as the model sees it.",
             "Ask a question",
         ),
     }

@@ -86,10 +86,11 @@ def predict(
     if only and keep:
         raise LabError("--only leaves out all columns of TABLE", hint="--keep COLUMN alone keeps just these")
     reading = {option: value for option, value in (("separator", separator), ("encoding", encoding)) if value}
-    if submission:
-        if len(keys) > 1 or only or keep or name or probability:
-            raise LabError("--submission has columns of its own, of one run", hint="leave out the other options")
-        reading["submission"] = submission
+    if submission and (only or keep or name or probability):
+        raise LabError(
+            "--submission has columns of its own",
+            hint="leave out --only, --keep, --as and --probability, or --submission",
+        )
     answers: dict[str, pd.DataFrame] = {}
     for key in keys:
         predictor, learner = load_predictor(
@@ -99,10 +100,10 @@ def predict(
             raise LabError("--submission is for runs on pictures", hint="--keep and --as choose columns")
         # the columns of the file are those of the first answer
         answers[key] = predictor.predict(learner, table, only=bool(answers), reading=reading)
+    answer = mean_of_answers(predictor, learner, answers)
     if submission:
-        answer = answers[keys[0]]
+        answer = predictor.submission(answer, submission)
     else:
-        answer = mean_of_answers(predictor, learner, answers)
         answer = _chosen(answer, only=only, keep=keep, name=name, probability=probability)
     if output is None:
         click.echo(answer.to_csv(index=False), nl=False)

@@ -35,7 +35,7 @@ class Predictor(ABC):
 
     Attributes:
         artefact: name of a JSON artefact that runs on this kind of data leave: the preprocessing, as in training.
-        makes_submissions: whether ``reading["submission"]``, ``class`` or ``probabilities``, is understood.
+        makes_submissions: whether ``submission`` is implemented.
     """
 
     artefact: str
@@ -65,8 +65,17 @@ class Predictor(ABC):
             learner: of ``load``.
             path: the file.
             only: without the columns of the file.
-            reading: ``separator``, ``encoding`` and ``submission``, those that were given.
+            reading: ``separator`` and ``encoding``, those that were given.
         """
+
+    def submission(self, answer: pd.DataFrame, kind: str) -> pd.DataFrame:
+        """Return an answer of ``predict``, or the mean of several, as a file for a competition.
+
+        Args:
+            answer: with the columns of the file.
+            kind: ``class`` or ``probabilities``.
+        """
+        raise NotImplementedError
 
     def most_probable(self, learner: Learner, probabilities: Mapping[str, Any]) -> list[str]:
         """Return the prediction of every row, from class → its probabilities: the most probable class.

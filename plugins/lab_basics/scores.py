@@ -1,7 +1,8 @@
-"""Metrics of all predictions of an epoch: correlations, calibration, and F1 of several classes per example."""
+"""Metrics of all predictions of an epoch: correlations, calibration, and several classes per example."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -11,7 +12,7 @@ from lab.errors import ParameterError, ShapeError
 from lab_basics.losses import aligned, per_class
 from lab_basics.metrics import Gathered, decided, precise
 
-__all__ = ["CalibrationError", "Matthews", "MultilabelF1", "Pearson", "Spearman"]
+__all__ = ["CalibrationError", "Matthews", "MultilabelAccuracy", "MultilabelF1", "Pearson", "Spearman"]
 
 
 class Matthews(Gathered):
@@ -134,36 +135,89 @@ class CalibrationError(Gathered):
         return multiclass_calibration_error(output, target, output.shape[-1], n_bins=self.bins)
 
 
-class MultilabelF1(Gathered):
-    """F1 of examples with any number of classes; a class is predicted by a positive logit.
+class _Multilabel(Gathered):
+    """Base class of metrics of examples with any number of classes; see ``MultilabelF1``."""
 
-    Args:
-        average: ``macro``, the mean over classes that occur or are predicted; or ``micro``, over all predictions.
+    name = ""
 
-    Shapes:
-        output (N, C) logits, target (N, C), 0 or 1
-    """
-
-    def __init__(self, *, average: Literal["macro", "micro"] = "macro") -> None:
+    def __init__(self, *, threshold: float = 0.5) -> None:
         super().__init__()
-        self.average = average
+        if not 0 < threshold < 1:
+            raise ParameterError(f"threshold must lie in (0, 1), got {threshold}", where=f"metric '{self.name}'")
+        self._least = math.log(threshold / (1 - threshold))
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Accumulate one batch."""
         if output.dim() != 2 or output.shape != target.shape:
             raise ShapeError(
-                f"multilabel_f1: output {tuple(output.shape)} does not fit target {tuple(target.shape)}",
+                f"{self.name}: output {tuple(output.shape)} does not fit target {tuple(target.shape)}",
                 hint="both are (N, C)",
             )
-        self._outputs.append(output.detach() > 0)
+        self._outputs.append(output.detach() > self._least)
         self._targets.append(target > 0.5)
+
+
+class MultilabelF1(_Multilabel):
+    """F1, or Fβ, of examples with any number of classes.
+
+    fast.ai's lesson 3 on satellite pictures has F2 of examples with a threshold of 0.2:
+    ``multilabel_f1(beta=2, threshold=0.2, average="examples")``.
+
+    Args:
+        average: ``macro``, the mean over classes that occur or are predicted; ``micro``, over all predictions; or
+            ``examples``, the mean over examples, where one without any class and any prediction is right.
+        beta: weight of recall relative to precision; 1 for F1.
+        threshold: probability, in (0, 1), above which a class is predicted.
+
+    Shapes:
+        output (N, C) logits, target (N, C), 0 or 1
+    """
+
+    name = "multilabel_f1"
+
+    def __init__(
+        self, *, average: Literal["macro", "micro", "examples"] = "macro", beta: float = 1.0, threshold: float = 0.5
+    ) -> None:
+        super().__init__(threshold=threshold)
+        if beta <= 0:
+            raise ParameterError(f"beta must be positive, got {beta}", where="metric 'multilabel_f1'")
+        self.average, self.beta = average, beta
 
     def why_undefined(self, output: Tensor, target: Tensor) -> str:
         return "" if bool(target.any()) else "no target has a class"
 
     def score(self, output: Tensor, target: Tensor) -> Tensor:
-        right = (output & target).double().sum(0)
-        found = output.double().sum(0) + target.double().sum(0)
+        axis, square = int(self.average == "examples"), self.beta**2
+        right = (output & target).double().sum(axis)
+        found = output.double().sum(axis) + square * target.double().sum(axis)
         if self.average == "micro":
-            return 2 * right.sum() / found.sum()
-        return (2 * right[found > 0] / found[found > 0]).mean()
+            return (1 + square) * right.sum() / found.sum()
+        if self.average == "examples":
+            return torch.where(found > 0, (1 + square) * right / found.clamp(min=1), 1.0).mean()
+        return ((1 + square) * right[found > 0] / found[found > 0]).mean()
+
+
+class MultilabelAccuracy(_Multilabel):
+    """Accuracy of examples with any number of classes.
+
+    Args:
+        exact: count examples of which every class is right (subset accuracy); by default the share of right decisions,
+            one per example and class (1 - Hamming loss).
+        threshold: probability, in (0, 1), above which a class is predicted.
+
+    Shapes:
+        output (N, C) logits, target (N, C), 0 or 1
+    """
+
+    name = "multilabel_accuracy"
+
+    def __init__(self, *, exact: bool = False, threshold: float = 0.5) -> None:
+        super().__init__(threshold=threshold)
+        self.exact = exact
+
+    def why_undefined(self, output: Tensor, target: Tensor) -> str:
+        return ""
+
+    def score(self, output: Tensor, target: Tensor) -> Tensor:
+        right = output == target
+        return (right.all(1) if self.exact else right).double().mean()

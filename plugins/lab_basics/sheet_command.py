@@ -1,4 +1,4 @@
-"""``lab sheet``: a contact sheet of a training batch, as the model sees it after augmentation."""
+"""``lab sheet``: a training batch as the model sees it, as a sheet of pictures or a table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lab.cli.main import Session
 from lab.errors import LabError
 from lab.training.state import CancelFit
 from lab.training.stepper import Stepper
+from lab_basics.batch_table import batch_table, layout
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
@@ -24,6 +25,7 @@ __all__ = ["first_batch", "sheet"]
 
 \b
   lab sheet experiments/augment_or_not.py
+  lab sheet experiments/bidir_vs_attn.py -n 3
   lab sheet experiments/ssd_or_two_stages.py --set callbacks.augment_objects.mosaic=0.5 -o batch.png
 """
 )
@@ -33,14 +35,23 @@ __all__ = ["first_batch", "sheet"]
     "-o", "--output", type=click.Path(path_type=Path), help="The PNG file; default: FILE's name + -batch.png."
 )
 @click.option("--arm", default=None, help="The arm; default: the base.")
+@click.option(
+    "-n", "--count", type=click.IntRange(1), default=8, show_default=True, help="Number of examples in a table."
+)
 @click.pass_obj
 def sheet(
-    session: Session, file: Path, assignments: tuple[str, ...], output: Path | None, arm: str | None = None
+    session: Session,
+    file: Path,
+    assignments: tuple[str, ...],
+    output: Path | None,
+    arm: str | None = None,
+    count: int = 8,
 ) -> None:
-    """Draw the first training batch of FILE after augmentation: pictures with classes, boxes or masks.
+    """Show the first training batch of FILE, after augmentation.
 
-    Nothing is trained. The data draws the batch itself, with a method draw_batch(batch) that returns a figure of
-    matplotlib; all datasets of pictures have one.
+    Pictures are drawn with their classes, boxes or masks, other data is printed as a table of decoded examples. Nothing
+    is trained. The data says itself what a batch shows: with a method draw_batch(batch) that returns a figure of
+    matplotlib, or batch_table(batch, count) that returns rows of cells; of others, shapes and first values are printed.
     """
     from lab.study.build import DataCache, build_learner
     from lab.study.experiment import Task
@@ -58,9 +69,12 @@ def sheet(
     experiment = arms[chosen].experiment
     data = DataCache().get(experiment.component("dataset"))
     draw = getattr(data, "draw_batch", None)
-    if draw is None:
-        raise LabError(f"{type(data).__name__} cannot be drawn", where=where, hint="--batch is for data of pictures")
+    if draw is None and output is not None:
+        raise LabError(f"{type(data).__name__} has no pictures", where=where, hint="without -o, a table is printed")
     learner = build_learner(experiment, data, seed=0, catalog=catalog)
+    if draw is None:
+        click.echo(layout(batch_table(data, first_batch(learner), count)))
+        return
     path = output or Path(f"{file.stem}-batch.png")
     save_figure(draw(first_batch(learner)), path)
     click.echo(f"picture: {path}")

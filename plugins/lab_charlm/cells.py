@@ -12,17 +12,33 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GRUCells", "LSTMCells", "RNNCells"]
+__all__ = ["GRUCells", "LSTMCells", "RNNCells", "truncate"]
 
 
 class _Cells(nn.Module):
-    """Base class: stacked layers of cells, with ``gates`` blocks of H rows in every weight."""
+    """Base class: stacked layers of cells, with ``gates`` blocks of H rows in every weight.
+
+    Args:
+        input_size, hidden_size, num_layers, dropout: as in ``nn.RNN``.
+        gradient_share: probability that the gradient passes from a step to the one before; see ``truncate``.
+        gradient_steps: cut the gradient after so many steps, counted from the first of a window; None does not.
+    """
 
     gates = 1
 
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        dropout: float = 0.0,
+        gradient_share: float = 1.0,
+        gradient_steps: int | None = None,
+    ) -> None:
         super().__init__()
         self.hidden_size, self.num_layers = hidden_size, num_layers
+        self.gradient_share, self.gradient_steps = gradient_share, gradient_steps
         self.dropout = nn.Dropout(dropout)
         bound, rows = 1 / math.sqrt(hidden_size), self.gates * hidden_size
         for layer in range(num_layers):
@@ -50,9 +66,13 @@ class _Cells(nn.Module):
             # One product for all steps: only the recurrent half has to wait for the previous step.
             entered = inputs @ weights[0].T + weights[2]
             current, outputs = tuple(state[layer] for state in states), []
-            for each in entered:
+            for number, each in enumerate(entered, 1):
                 current = self.step(each, current[0] @ weights[1].T + weights[3], *current)
                 outputs.append(current[0])
+                if self.training and self.gradient_share < 1:
+                    current = truncate(current, self.gradient_share)
+                if self.training and self.gradient_steps and number % self.gradient_steps == 0:
+                    current = tuple(each.detach() for each in current)
             inputs = torch.stack(outputs)
             last.append(current)
             if layer < self.num_layers - 1:
@@ -62,6 +82,23 @@ class _Cells(nn.Module):
     def step(self, entered: Tensor, recurred: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Return the next states (B, H) from ``W_ih x + b_ih`` and ``W_hh h + b_hh``, (B, gates · H), and states."""
         raise NotImplementedError
+
+
+def truncate(states: tuple[Tensor, ...], share: float) -> tuple[Tensor, ...]:
+    """Return equal states (B, H) whose gradient is cut at random: randomized truncation of backpropagation in time.
+
+    *Dive into Deep Learning*, section 8.7 of the second Chinese edition, after Tallec & Ollivier 2017,
+    arXiv:1705.08209: the gradient into the past is multiplied by 1 / ``share`` with the probability ``share``, else by
+    0, so that its expectation is that of the whole sequence. Drawn for each sequence of the batch, from the generator
+    that dropout uses.
+
+    Args:
+        states: hidden states of one step.
+        share: probability in (0, 1] that the gradient passes; windows of gradients are 1 / (1 - share) steps long on
+            average.
+    """
+    factor = torch.bernoulli(torch.full_like(states[0][:, :1], share)) / share
+    return tuple(each.detach() + factor * (each - each.detach()) for each in states)
 
 
 class RNNCells(_Cells):
@@ -75,8 +112,11 @@ class RNNCells(_Cells):
         *,
         dropout: float = 0.0,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        gradient_share: float = 1.0,
+        gradient_steps: int | None = None,
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, dropout=dropout)
+        cuts: dict[str, Any] = {"gradient_share": gradient_share, "gradient_steps": gradient_steps}
+        super().__init__(input_size, hidden_size, num_layers, dropout=dropout, **cuts)
         self.activation = {"tanh": torch.tanh, "relu": torch.relu}[nonlinearity]
 
     def step(self, entered: Tensor, recurred: Tensor, *states: Tensor) -> tuple[Tensor, ...]:

@@ -28,7 +28,7 @@ from lab_text.corpora import find_corpus
 from lab_text.files import read_text
 from lab_text.generation import PromptVocabulary
 from lab_text.remarks import count_signs, describe_signs
-from lab_text.windows import Window, WindowBatch, as_tensor, windows_of
+from lab_text.windows import Window, WindowBatch, as_tensor, window_table, windows_of
 from torch import Tensor
 
 from lab import Data
@@ -178,6 +178,10 @@ class CharData(Data):
     bptt: int = 8
     tokens_per_character: float = 1.0
     notes: tuple[str, ...] = ()
+
+    def batch_table(self, batch: WindowBatch, count: int) -> list[list[str]]:
+        """Return the texts of the first windows of a batch, for ``lab sheet`` and ``learner.show_batch()``."""
+        return window_table(self.vocab, batch, count)
 
 
 def char_text(

@@ -141,6 +141,9 @@ class CharRNN(CarriesState):
         bidirectional: read the window from both ends; needs ``predict="last"``. The book shows that a bidirectional
             network that predicts each position has a perplexity of 1.1 and generates nonsense: refused here.
         nonlinearity: ``tanh`` or ``relu``; ``rnn`` and ``rnn_cell`` only.
+        gradient_share: probability in (0, 1] that the gradient passes from a step to the one before, in training:
+            randomized truncation, ``lab_charlm.cells.truncate``; cells that are written out only.
+        gradient_steps: cut the gradient after so many steps of a window, in training; cells that are written out only.
     """
 
     def __init__(
@@ -159,9 +162,12 @@ class CharRNN(CarriesState):
         bidirectional: bool = False,
         output_dropout: float | None = None,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        gradient_share: float = 1.0,
+        gradient_steps: int | None = None,
     ) -> None:
         super().__init__()
         _check_options(cell, predict, identity_init, bidirectional, stateful, nonlinearity)
+        _check_cuts(cell, gradient_share, gradient_steps)
         self.predict, self.stateful = predict, stateful
         self.vocab_size, self.one_hot = vocab_size, one_hot
         with part("embedding"):
@@ -172,6 +178,10 @@ class CharRNN(CarriesState):
             options["bidirectional"] = True
         if nonlinearity != "tanh":
             options["nonlinearity"] = nonlinearity
+        if gradient_share != 1:
+            options["gradient_share"] = gradient_share
+        if gradient_steps is not None:
+            options["gradient_steps"] = gradient_steps
         with part("rnn"):
             self.rnn = CELLS[cell](vocab_size if one_hot else embedding_dim, hidden_size, layers, **options)
         if identity_init:
@@ -220,6 +230,17 @@ def _check_options(
         raise ParameterError(f"nonlinearity must be 'tanh' or 'relu', got '{nonlinearity}'", where=where)
     if nonlinearity == "relu" and cell not in ("rnn", "rnn_cell"):
         raise ParameterError(f"nonlinearity='relu' needs cell 'rnn' or 'rnn_cell', got '{cell}'", where=where)
+
+
+def _check_cuts(cell: str, gradient_share: float, gradient_steps: int | None) -> None:
+    where = "architecture 'char_rnn'"
+    if not 0 < gradient_share <= 1:
+        raise ParameterError(f"gradient_share must lie in (0, 1], got {gradient_share}", where=where)
+    if gradient_steps is not None and gradient_steps < 1:
+        raise ParameterError(f"gradient_steps must be at least 1, got {gradient_steps}", where=where)
+    if (gradient_share < 1 or gradient_steps is not None) and not cell.endswith("_cell"):
+        name = "gradient_share" if gradient_share < 1 else "gradient_steps"
+        raise ParameterError(f"{name} needs a cell that is written out", where=where, hint=f"cell='{cell}_cell'")
 
 
 def _check_tokens(tokens: Tensor, least: int) -> None:

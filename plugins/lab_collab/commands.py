@@ -19,6 +19,7 @@ __all__ = ["recommend"]
   lab recommend 3f9a2c --user 14
   lab recommend 3f9a2c --like "Casablanca" --like "Vertigo" -n 5
   lab recommend 3f9a2c --about "age from 20" --about F
+  lab recommend 3f9a2c --rated "Casablanca=5" --rated "Vertigo=3.5"
 
 `lab runs` and runs.csv list the keys of runs; their first digits are enough.
 """
@@ -29,6 +30,7 @@ __all__ = ["recommend"]
 @click.option(
     "--about", multiple=True, metavar="FEATURE", help="A feature of a new user, for hybrids; may be repeated."
 )
+@click.option("--rated", multiple=True, metavar="TITLE=RATING", help="A rating of a new user; may be repeated.")
 @click.option("-n", "--count", type=click.IntRange(1), default=10, show_default=True, help="Number of items.")
 @runs_option
 @loading_options
@@ -39,18 +41,33 @@ def recommend(
     user: str | None,
     like: tuple[str, ...],
     about: tuple[str, ...],
+    rated: tuple[str, ...],
     count: int,
     folder: Path,
     file: Path | None,
     stored_source: bool,
     anyway: bool,
 ) -> None:
-    """Recommend items with the finished run KEY, for a user, for liked items, or for a new user's features."""
+    """Recommend items with the finished run KEY, for a user, liked items, or a new user's features or ratings."""
     from lab.study.rebuild import load
     from lab_collab.recommend import recommend as find
 
     learner = load(
         key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, warn=warn
     )
-    for each in find(learner, user, like=like, about=about, count=count):
+    for each in find(learner, user, like=like, about=about, rated=_ratings_of(rated), count=count):
         click.echo(f"{each.score:6.2f}  {each.title}  ({each.item})")
+
+
+def _ratings_of(texts: tuple[str, ...]) -> dict[str, float]:
+    """Return title → rating of texts such as ``Casablanca=5``."""
+    found = {}
+    for text in texts:
+        title, sign, rating = text.rpartition("=")
+        try:
+            found[title] = float(rating)
+        except ValueError:
+            sign = ""
+        if not (sign and title):
+            raise click.BadParameter(f"'{text}' is not of the form TITLE=RATING", param_hint="--rated")
+    return found

@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from lab import use
 from lab.testing import ComponentCase, ConformanceSupport, Example
-from lab_collab.data import RatingBatch, RatingsData, ratings_of_source
-from lab_collab.models import DotBias
+from lab_collab.data import RatingBatch, RatingsData, TimedRatingBatch, ratings_of_source
+from lab_collab.models import DotBias, TimeBiases
 from lab_collab.sources import generated
 
-__all__ = ["SomeRatings", "support"]
+__all__ = ["SomeRatings", "TimedRatings", "support"]
 
 
 class SomeRatings(Example):
@@ -46,12 +46,27 @@ class SomeRatings(Example):
         return RatingBatch(batch.users.unsqueeze(1), batch.items, batch.target)
 
 
+class TimedRatings(SomeRatings):
+    """The same ratings with their times: users, items and times (B,), ratings (B,)."""
+
+    def make_data(self) -> RatingsData:
+        return _few(times=True)
+
+    def model(self) -> nn.Module:
+        facts = self.facts
+        needs = ("user_count", "item_count", "mean_rating", "rating_range", "time_span", "user_mean_times")
+        return TimeBiases(*(facts[name] for name in needs), n_factors=4, bins=3)
+
+    def wrong_shape_batch(self, batch: Any) -> Any:
+        return TimedRatingBatch(batch.users.unsqueeze(1), batch.items, batch.times, batch.target)
+
+
 @cache
-def _few() -> RatingsData:
+def _few(*, times: bool = False) -> RatingsData:
     source = generated()[0]
     chosen = np.isin(source.users, [f"user {number}" for number in range(5)])
     parts = {name: getattr(source, name)[chosen] for name in ("users", "items", "ratings", "times")}
-    return ratings_of_source(attrs.evolve(source, **parts), valid_share=0.4)
+    return ratings_of_source(attrs.evolve(source, **parts), valid_share=0.4, times=times)
 
 
 def support() -> ConformanceSupport:
@@ -60,4 +75,5 @@ def support() -> ConformanceSupport:
     trials = {f"metrics.{name}": ComponentCase(use(name), examples=here) for name in ("hit_rate", "ndcg")}
     trials["datasets.ratings"] = ComponentCase(use("ratings", max_rows=120))
     trials["callbacks.item_map"] = ComponentCase(use("item_map", count=5, ranked=2), examples=here)
-    return ConformanceSupport(examples={"some_ratings": SomeRatings}, cases=trials)
+    trials["architectures.time_biases"] = ComponentCase(use("time_biases", bins=3), examples=("timed_ratings",))
+    return ConformanceSupport(examples={"some_ratings": SomeRatings, "timed_ratings": TimedRatings}, cases=trials)

@@ -30,6 +30,8 @@ __all__ = [
     "RatingBatch",
     "Ratings",
     "RatingsData",
+    "TimedRatingBatch",
+    "TimedRatings",
     "find_item",
     "ratings",
     "ratings_of_frame",
@@ -51,6 +53,43 @@ class RatingBatch(NamedTuple):
     users: Tensor
     items: Tensor
     target: Tensor
+
+
+class TimedRatingBatch(NamedTuple):
+    """A batch of ratings with their times.
+
+    Attributes:
+        users, items: (B,) long ids, 0 if unknown.
+        times: (B,) float, days since the first rating of the training part.
+        target: (B,) float, the ratings.
+    """
+
+    users: Tensor
+    items: Tensor
+    times: Tensor
+    target: Tensor
+
+
+class TimedRatings:
+    """Dataset of users, items, times and ratings, tensors of one length; a batch indexes each once."""
+
+    def __init__(self, users: Tensor, items: Tensor, times: Tensor, target: Tensor) -> None:
+        self.users, self.items, self.times, self.target = users, items, times, target
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def __getitem__(self, index: int) -> TimedRatingBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> TimedRatingBatch:
+        chosen = torch.as_tensor(indices)
+        return TimedRatingBatch(*(each[chosen] for each in (self.users, self.items, self.times, self.target)))
+
+    def __add__(self, other: TimedRatings) -> TimedRatings:
+        """Return the ratings of both."""
+        names = ("users", "items", "times", "target")
+        return TimedRatings(*(torch.cat([getattr(self, n), getattr(other, n)]) for n in names))
 
 
 class Ratings:
@@ -86,6 +125,9 @@ class RatingsData(Data):
         item_titles: name of an item → its title, if known.
         item_features: (item_count, F) 0 or 1, for example genres, or None; row 0 is zero.
         user_features: (user_count, G) likewise.
+        time_span: days between the first and the last rating of the training part; 0 without times.
+        user_mean_times: (user_count,), mean time of each user's training ratings in days since the first of all; 0 for
+            the unknown user, and without times.
         rated_items: (R,) long, the items rated in training, ordered by user; those of user u are
             ``rated_items[rated_starts[u]:rated_starts[u + 1]]``, with ``rated_starts`` (user_count + 1,) long.
         notes: sentences on what was read: numbers of ratings, users and items, the split, and anything that looks odd.
@@ -101,6 +143,8 @@ class RatingsData(Data):
     item_features: Tensor | None = None
     user_features: Tensor | None = None
     feature_names: tuple[str, ...] = ()
+    time_span: float = 0.0
+    user_mean_times: Tensor = attrs.field(factory=lambda: torch.zeros(1))
     rated_items: Tensor = attrs.field(factory=lambda: torch.zeros(0, dtype=torch.long))
     rated_starts: Tensor = attrs.field(factory=lambda: torch.zeros(2, dtype=torch.long))
     notes: tuple[str, ...] = ()
@@ -112,6 +156,16 @@ class RatingsData(Data):
     def item_number(self, item: object) -> int:
         """Return the id of an item, 0 if unknown; ``1``, ``1.0`` and `` 1`` are the same name."""
         return _number_of(self.item_ids, str(item))
+
+    def batch_table(self, batch: RatingBatch | TimedRatingBatch, count: int) -> list[list[str]]:
+        """Return the first ratings of a batch, for ``lab sheet`` and ``learner.show_batch()``."""
+        rows = [
+            [self.user_ids[user - 1] if user else "(unknown)", self.title(item), f"{rating:g}"]
+            for user, item, rating in zip(
+                batch.users[:count].tolist(), batch.items[:count].tolist(), batch.target[:count].tolist(), strict=True
+            )
+        ]
+        return [["user", "item", "rating"], *rows]
 
     def title(self, number: int) -> str:
         """Return the title of an item, or its name if it has none."""
@@ -168,6 +222,7 @@ def ratings(
     fold: int = 0,
     split_seed: int = 42,
     max_rows: int | None = None,
+    times: bool = False,
 ) -> RatingsData:
     """Ratings, split into training and validation.
 
@@ -189,9 +244,11 @@ def ratings(
         fold: which fold validates, from 0.
         split_seed: seed of the random split.
         max_rows: read only the first N ratings; None reads all.
+        times: give models the time of each rating as well, in days: batches are (users, items, times, target), which
+            ``time_biases`` reads.
 
     Raises:
-        DataError: the file cannot be read; column and line are given.
+        DataError: the file cannot be read; column and line are given. Times are needed and there are none.
         ParameterError: a parameter is out of range.
     """
     _check(split, valid_share, folds, fold, split_seed)
@@ -206,7 +263,7 @@ def ratings(
         source = read_ratings(Path(path), columns, separator=separator, encoding=encoding)
     source = source if max_rows is None else source.first(max_rows)
     return ratings_of_source(
-        source, split=split, valid_share=valid_share, folds=folds, fold=fold, split_seed=split_seed
+        source, split=split, valid_share=valid_share, folds=folds, fold=fold, split_seed=split_seed, times=times
     )
 
 
@@ -218,10 +275,11 @@ def ratings_of_source(
     folds: int | None = None,
     fold: int = 0,
     split_seed: int = 42,
+    times: bool = False,
 ) -> RatingsData:
     """Split ratings that were read already; see ``ratings``."""
     _check(split, valid_share, folds, fold, split_seed)
-    return _data(source, _validating(source, split, valid_share, folds, fold, split_seed))
+    return _data(source, _validating(source, split, valid_share, folds, fold, split_seed), times=times)
 
 
 _WHERE = "dataset 'ratings'"
@@ -280,7 +338,7 @@ def _validating(source: Source, split: str, valid_share: float, folds: int | Non
     return chosen
 
 
-def _data(source: Source, validating: np.ndarray) -> RatingsData:
+def _data(source: Source, validating: np.ndarray, *, times: bool = False) -> RatingsData:
     user_ids, users = _numbered(source.users, validating)
     item_ids, items = _numbered(source.items, validating)
     numbers = users.numpy(), items.numpy()
@@ -288,10 +346,17 @@ def _data(source: Source, validating: np.ndarray) -> RatingsData:
     remarks = list(remarks_on(source, validating, *numbers))
     log_notes(source.name, notes, remarks)
     values = torch.from_numpy(source.ratings.astype(np.float32))
-    train, valid = (
-        Ratings(users[chosen], items[chosen], values[chosen])
-        for chosen in map(torch.from_numpy, (~validating, validating))
-    )
+    masks = [torch.from_numpy(chosen) for chosen in (~validating, validating)]
+    span, means = 0.0, torch.zeros(len(user_ids) + 1)
+    if times:
+        days = _days(source, validating)
+        span = float(days[masks[0]].max())
+        who = users[masks[0]]
+        sums = torch.bincount(who, days[masks[0]].double(), minlength=len(user_ids) + 1)
+        means = (sums / torch.bincount(who, minlength=len(user_ids) + 1).clamp(min=1)).float()
+        train, valid = (TimedRatings(users[m], items[m], days[m], values[m]) for m in masks)
+    else:
+        train, valid = (Ratings(users[m], items[m], values[m]) for m in masks)
     # A flat list with one start per user: a list of lists would be far slower to index for a batch of users.
     order = torch.argsort(train.users, stable=True)
     starts = torch.zeros(len(user_ids) + 2, dtype=torch.long)
@@ -300,7 +365,7 @@ def _data(source: Source, validating: np.ndarray) -> RatingsData:
         train,
         valid,
         collate=_as_it_is,
-        fingerprint=_fingerprint(source, validating),
+        fingerprint=_fingerprint(source, validating, times=times),
         user_ids=user_ids,
         item_ids=item_ids,
         user_count=len(user_ids) + 1,
@@ -311,10 +376,19 @@ def _data(source: Source, validating: np.ndarray) -> RatingsData:
         item_features=_features(source.item_features, item_ids),
         user_features=_features(source.user_features, user_ids),
         feature_names=source.feature_names,
+        time_span=span,
+        user_mean_times=means,
         rated_items=train.items[order],
         rated_starts=starts,
         notes=(*notes, *remarks),
     )
+
+
+def _days(source: Source, validating: np.ndarray) -> Tensor:
+    """Return the times (N,) of ratings in days since the first one of the training part."""
+    if source.times is None:
+        raise DataError("these ratings have no times", where=source.name, hint="times=False, or time='COLUMN'")
+    return torch.from_numpy(((source.times - source.times[~validating].min()) / 86_400).astype(np.float32))
 
 
 def _numbered(names: np.ndarray, validating: np.ndarray) -> tuple[tuple[str, ...], Tensor]:
@@ -348,12 +422,14 @@ def _number_of(ids: tuple[str, ...], name: str) -> int:
     return numbers.get(name) or numbers.get(plain_id(name)) or numbers.get(name.strip(), UNKNOWN)
 
 
-def _fingerprint(source: Source, validating: np.ndarray) -> str:
+def _fingerprint(source: Source, validating: np.ndarray, *, times: bool = False) -> str:
     """Return a hash of everything that a model or a callback can see."""
     digest = hashlib.sha256(validating.tobytes())
     for names in (source.users, source.items):
         digest.update("\0".join(map(str, names)).encode())
     digest.update(source.ratings.tobytes())
+    if times and source.times is not None:
+        digest.update(source.times.tobytes())
     digest.update(repr((sorted(source.titles.items()), source.feature_names)).encode())
     for features in (source.item_features, source.user_features):
         for name, row in sorted((features or {}).items()):

@@ -31,6 +31,7 @@ def lab_architectures() -> dict[str, Any]:
         "embedding_net": "lab_collab.models:EmbeddingNet",
         "hybrid": "lab_collab.models:Hybrid",
         "svd_plus_plus": "lab_collab.models:SVDPlusPlus",
+        "time_biases": "lab_collab.models:TimeBiases",
     }
 
 
@@ -56,6 +57,7 @@ def lab_former_names() -> dict[str, str]:
 def lab_learner_methods() -> dict[str, str]:
     """``learner.recommend(...)``, ``learner.similar_items(...)``, ``learner.items_by_bias()`` …"""
     return {
+        "fold_in": "lab_collab.newcomers:fold_in",
         "items_by_bias": "lab_collab.interpret:items_by_bias",
         "items_by_component": "lab_collab.interpret:items_by_component",
         "recommend": "lab_collab.recommend:recommend",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -34,19 +34,22 @@ def recommend(
     *,
     like: str | Sequence[str] = (),
     about: str | Sequence[str] = (),
+    rated: Mapping[str, float] | None = None,
     count: int = 10,
 ) -> list[Recommendation]:
-    """Recommend items for one of: a user, liked items, or the features of a new user.
+    """Recommend items for one of: a user, liked items, or the features or ratings of a new user.
 
     For a user: the items they have not rated, by predicted rating; a hybrid also answers for an unknown user. For liked
     items: the items whose factors have the highest cosine similarity to the mean of the liked items' factors. For a new
-    user: the predictions of a hybrid from their features.
+    user: the predictions of a hybrid from their features, or those of ``dot_bias`` with factors that are fitted to a
+    few ratings (``fold_in``).
 
     Args:
         learner: a learner trained on ratings.
         user: a user's name.
         like: titles, or parts of titles, of items.
         about: names of the new user's features: ``("age from 20", "F")``.
+        rated: ratings of a new user: ``{"Casablanca": 5, "Vertigo": 3.5}``.
         count: number of recommendations.
 
     Raises:
@@ -61,12 +64,14 @@ def recommend(
     if not all(liked) and user is None:
         raise ParameterError("the title of a liked item is empty", where="recommend", hint="--like Casablanca")
     known = [about] if isinstance(about, str) else list(about)
-    if (user is not None) + bool(liked) + bool(known) != 1:
+    if (user is not None) + bool(liked) + bool(known) + bool(rated) != 1:
         raise LabError(
-            "give exactly one of: a user, liked items, features of a new user",
-            hint="--user 14, or --like Casablanca, or --about 'age from 20'",
+            "give exactly one of: a user, liked items, features of a new user, ratings of a new user",
+            hint="--user 14, or --like Casablanca, or --about 'age from 20', or --rated Casablanca=5",
         )
-    if known:
+    if rated:
+        scores = _for_rated(learner, learner.data, rated)
+    elif known:
         scores = _for_features(learner, learner.data, known)
     elif liked:
         scores = _for_liked(learner, learner.data, liked)
@@ -117,6 +122,14 @@ def _for_features(learner: Learner, data: RatingsData, about: Sequence[str]) -> 
     item = None if model.item_features is None else model.item_features[items]
     with learner.evaluating():
         return model.rate(torch.zeros_like(items), items, user, item).float().cpu()
+
+
+def _for_rated(learner: Learner, data: RatingsData, rated: Mapping[str, float]) -> Tensor:
+    from lab_collab.newcomers import fold_in
+
+    scores = fold_in(learner, rated).predict(torch.arange(1, data.item_count)).float()
+    scores[torch.tensor([find_item(data, title) for title in rated]) - 1] = -torch.inf  # rated already
+    return scores
 
 
 def _for_liked(learner: Learner, data: RatingsData, liked: Sequence[str]) -> Tensor:

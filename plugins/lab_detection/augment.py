@@ -24,7 +24,7 @@ LEAST_LEFT = 0.3
 
 
 class AugmentObjects(Callback):
-    """Augment every training batch together with its boxes or masks; validation batches are unchanged.
+    """Augment every training batch together with its boxes, proposals or masks; validation batches are unchanged.
 
     Args:
         flips: mirror half of the pictures.
@@ -45,13 +45,17 @@ class AugmentObjects(Callback):
 
     def check(self, learner: Learner) -> None:
         batch = learner.data.train[0]
-        if not (hasattr(batch, "_fields") and batch._fields == ("images", "target")) or batch.target.dim() != 3:
+        if not {"images", "target"} <= set(getattr(batch, "_fields", ())) or batch.target.dim() != 3:
             raise LabError(
                 "the callback 'augment_objects' needs pictures with boxes or masks", where=type(learner.data).__name__
             )
 
     def before_batch(self, learner: Learner) -> None:
-        images, target = learner.batch
+        images, *given, target = learner.batch
+        objects = target.shape[1]
+        if given:
+            # Regions move as objects do.
+            target = torch.cat([target, _as_objects(given[0], target.shape[2])], 1)
         generator = learner.streams.generator("augment")
         if self.flips:
             images, target = flip(images, target, generator)
@@ -59,7 +63,36 @@ class AugmentObjects(Callback):
             images, target = window(images, target, self.zoom, generator)
         if self.mosaic:
             images, target = mosaic(images, target, self.mosaic, generator)
-        learner.batch = type(learner.batch)(images, target)
+        if given:
+            target, regions = _apart(target, objects, given[0].shape[1])
+            given = [regions]
+        learner.batch = type(learner.batch)(images, *given, target)
+
+
+def _as_objects(regions: Tensor, columns: int) -> Tensor:
+    """Return regions (B, R, 4) as objects (B, R, columns) of class 0 without masks."""
+    rows = regions.new_zeros(*regions.shape[:2], columns)
+    rows[..., 1:5] = regions
+    return rows
+
+
+def _apart(target: Tensor, objects: int, count: int) -> tuple[Tensor, Tensor]:
+    """Return objects and regions (B, R, 4) of rows in which every ``objects`` rows are followed by ``count`` regions.
+
+    Regions that were left out of a window are replaced by others of the picture, or by all of it.
+    """
+    # A mosaic has the rows of four pictures, one after the other.
+    parts = target.unflatten(1, (-1, objects + count))
+    # The best regions of each first.
+    rows = parts[:, :, objects:, :5].transpose(1, 2).flatten(1, 2)
+    present = rows[..., 0] >= 0
+    order = present.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+    there = present.sum(1, keepdim=True)
+    place = torch.arange(count, device=target.device) % there.clamp(min=1)
+    chosen = order.gather(1, place).unsqueeze(-1).expand(-1, -1, 4)
+    regions = rows[..., 1:].gather(1, chosen)
+    whole = regions.new_tensor([0.0, 0.0, 1.0, 1.0]).expand_as(regions)
+    return parts[:, :, :objects].flatten(1, 2), torch.where(there.unsqueeze(-1) > 0, regions, whole)
 
 
 def _is_mask(target: Tensor) -> bool:

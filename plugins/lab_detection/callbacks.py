@@ -51,8 +51,8 @@ class DrawBoxes(Callback):
         data: Any = learner.data
         metric, mask_metric, found, wrong = MeanAP(), MaskAP(), [], []
         with learner.evaluating():
-            for images, target in learner.valid_loader("valid"):
-                output = learner.model(images.to(learner.device)).float()
+            for images, *given, target in learner.valid_loader("valid"):
+                output = learner.model(*(each.to(learner.device) for each in (images, *given))).float()
                 drawn: Any = [None] * len(target)
                 if has_masks(output):
                     every, masks = masked_detections(output, size=(images.shape[2], images.shape[3]))

@@ -27,11 +27,25 @@ __all__ = ["detect"]
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=OutputFile(), default=None, help="PNG with the boxes drawn into the picture.")
 @click.option("--least", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="Least score.")
+@click.option(
+    "--proposals",
+    "given",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="File with regions of the picture, for a detector that classifies given ones.",
+)
 @runs_option
 @loading_options
 @click.pass_obj
 def detect(
-    session: Session, key: str, picture: Path, output: Path | None, least: float, folder: Path, **loading: Any
+    session: Session,
+    key: str,
+    picture: Path,
+    output: Path | None,
+    least: float,
+    given: Path | None,
+    folder: Path,
+    **loading: Any,
 ) -> None:
     """Detect the objects of PICTURE with the finished run KEY: class, score and corners in pixels."""
     import numpy as np
@@ -39,12 +53,15 @@ def detect(
 
     from lab.study.rebuild import load
     from lab_detection.detect import detect as find
-    from lab_detection.pictures import decode_picture
+    from lab_detection.pictures import decode_picture, read_bytes
     from lab_detection.plots import Shown, png_of_boxes
+    from lab_detection.proposals import of_picture
 
     learner = load(key, folder, catalog=session.catalog(), warn=warn, **loading)
-    found = find(learner, picture, least=least)
-    pixels, (height, width) = decode_picture(picture.read_bytes(), None, str(picture))
+    pixels, size = decode_picture(read_bytes(picture), None, str(picture))
+    height, width = size
+    proposals = None if given is None else torch.from_numpy(of_picture(given, picture.name, size))
+    found = find(learner, picture, least=least, proposals=proposals)
     for each in found:
         left, top, right, bottom = (round(v * s) for v, s in zip(each["box"], (width, height) * 2, strict=True))
         click.echo(f"{each['score']:.3f}  {each['class']}  {left} {top} {right} {bottom}")

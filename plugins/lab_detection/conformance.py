@@ -16,13 +16,21 @@ from torch.nn import functional
 from lab import use
 from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_detection.anchors import assign, multibox_prior
-from lab_detection.data import IGNORED, BoxBatch, BoxData, MaskBatch, MaskData
+from lab_detection.data import IGNORED, BoxData, MaskBatch, MaskData
 from lab_detection.layers import ConvBody, roi_align
 from lab_detection.losses import detection_loss
 from lab_detection.output import masks_of, pack
 from lab_detection.sources import drawn_boxes, drawn_masks
 
-__all__ = ["SomeBoxes", "SomeDetections", "SomeInstanceDetections", "SomeInstances", "SomeMasks", "support"]
+__all__ = [
+    "SomeBoxes",
+    "SomeDetections",
+    "SomeInstanceDetections",
+    "SomeInstances",
+    "SomeMasks",
+    "SomeProposals",
+    "support",
+]
 
 EDGE = 32
 
@@ -41,7 +49,7 @@ class _OneMap(nn.Module):
         self.body = ConvBody(3, widths=(4, 8))
         self.head = nn.Conv2d(8, classes + 5, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, proposals: Tensor | None = None) -> Tensor:
         found = self.head(self.body(images)).flatten(2).transpose(1, 2)
         anchors = multibox_prior(EDGE // 4, EDGE // 4, [0.4], [1.0], device=found.device)
         return pack(found[..., : self.classes + 1], found[..., self.classes + 1 :], anchors, classes=self.classes)
@@ -73,7 +81,16 @@ class SomeBoxes(Example):
         return pack(40.0 * functional.one_hot(wanted.classes, 6).float(), wanted.offsets, anchors, classes=5)
 
     def wrong_shape_batch(self, batch: Any) -> Any:
-        return BoxBatch(torch.cat([batch.images, batch.images], 1), batch.target)
+        return batch._replace(images=torch.cat([batch.images, batch.images], 1))
+
+
+class SomeProposals(SomeBoxes):
+    """The pictures of ``SomeBoxes`` with regions (B, R, 4) of similar color."""
+
+    kinds = ("callbacks", "metrics")
+
+    def make_data(self) -> BoxData:
+        return drawn_boxes(size=EDGE, train=24, valid=8, objects=(1, 2), sizes=(0.3, 0.6), proposals="regions")
 
 
 class SomeDetections(SomeBoxes):
@@ -181,7 +198,8 @@ def _voc() -> str:
         pixels = boxes.train.pixels[number].permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(places["JPEGImages"] / f"{name}.png")
         Image.fromarray(masks.train.target[number].numpy()).save(places["SegmentationClass"] / f"{name}.png")
-        content["images"].append({"id": number, "file_name": f"{name}.png"})
+        # With its folder: the mask has the same name.
+        content["images"].append({"id": number, "file_name": f"JPEGImages/{name}.png"})
         objects = []
         for kind, *corners in boxes.train.target[number].tolist():
             if kind < 0:
@@ -208,6 +226,7 @@ def support() -> ConformanceSupport:
         "some_boxes": SomeBoxes,
         "some_instances": SomeInstances,
         "some_masks": SomeMasks,
+        "some_proposals": SomeProposals,
         "instances_of_mask_rcnn": SomeInstanceDetections,
         "boxes_of_ssd": lambda: SomeDetections(320),
         "boxes_of_small_ssd": lambda: SomeDetections(100),
@@ -241,16 +260,22 @@ def support() -> ConformanceSupport:
             "architectures.fcn": ComponentCase(use("fcn", widths=[4, 8], skips=True), examples=("some_masks",)),
             "architectures.unet": ComponentCase(use("unet", widths=[4, 8, 8]), examples=("some_masks",)),
             "callbacks.augment_objects": ComponentCase(
-                use("augment_objects", mosaic=0.5), examples=("some_boxes", "some_instances", "some_masks")
+                use("augment_objects", mosaic=0.5),
+                examples=("some_boxes", "some_instances", "some_masks", "some_proposals"),
             ),
-            "callbacks.draw_boxes": ComponentCase(use("draw_boxes", count=2), examples=("some_boxes",)),
+            "callbacks.draw_boxes": ComponentCase(
+                use("draw_boxes", count=2), examples=("some_boxes", "some_proposals")
+            ),
             "callbacks.draw_masks": ComponentCase(use("draw_masks", count=2), examples=("some_masks",)),
             "metrics.mean_iou": ComponentCase(examples=("some_masks",)),
             "datasets.bccd": ComponentCase(use("bccd", height=48, width=64)),
             "datasets.coco_boxes": ComponentCase(use("coco_boxes", path=_voc(), height=32, width=32)),
+            "datasets.drawn_classes": ComponentCase(use("drawn_classes", train=60, valid=20, test=10)),
             "datasets.drawn_masks": ComponentCase(use("drawn_masks", train=60, valid=20)),
-            "datasets.voc_boxes": ComponentCase(use("voc_boxes", path=_voc(), height=32, width=32)),
+            "datasets.voc_boxes": ComponentCase(
+                use("voc_boxes", path=_voc(), height=32, width=32, proposals="regions")
+            ),
             "datasets.voc_masks": ComponentCase(use("voc_masks", path=_voc(), height=32, width=32)),
-            "datasets.drawn_boxes": ComponentCase(use("drawn_boxes", train=60, valid=20)),
+            "datasets.drawn_boxes": ComponentCase(use("drawn_boxes", train=60, valid=20, test=10, proposals="regions")),
         },
     )

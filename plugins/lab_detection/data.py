@@ -23,11 +23,16 @@ __all__ = [
     "BoxBatch",
     "BoxData",
     "Boxes",
+    "ClassBatch",
+    "ClassData",
+    "Classes",
     "Instances",
     "MaskBatch",
     "MaskData",
     "Masks",
+    "ProposalBatch",
     "box_data",
+    "class_data",
     "mask_data",
 ]
 
@@ -46,12 +51,39 @@ class BoxBatch(NamedTuple):
     target: Tensor
 
 
+class ProposalBatch(NamedTuple):
+    """A batch of pictures with boxes, and with regions to classify.
+
+    Attributes:
+        images: (B, C, H, W) float, as in ``BoxBatch``.
+        proposals: (B, R, 4) regions (left, top, right, bottom) in fractions of the picture, the best first; those of
+            pictures that have fewer than R begin again.
+        target: (B, M, 5) or (B, M, 5 + S²), as in ``BoxBatch``.
+    """
+
+    images: Tensor
+    proposals: Tensor
+    target: Tensor
+
+
 class MaskBatch(NamedTuple):
     """A batch of pictures with a class for every pixel.
 
     Attributes:
         images: (B, C, H, W) float, with mean 0 and standard deviation 1 over the training pictures.
         target: (B, H, W) class numbers, 0 for background, 255 for pixels that count for nothing.
+    """
+
+    images: Tensor
+    target: Tensor
+
+
+class ClassBatch(NamedTuple):
+    """A batch of pictures with one class each.
+
+    Attributes:
+        images: (B, C, H, W) float, with mean 0 and standard deviation 1 over the training pictures.
+        target: (B,) class numbers.
     """
 
     images: Tensor
@@ -75,14 +107,23 @@ class _Pictures:
 
 
 class Boxes(_Pictures):
-    """Dataset of pictures with objects (N, M, 5)."""
+    """Dataset of pictures with objects (N, M, 5), and maybe ``proposals`` (N, R, 4)."""
 
-    def __getitem__(self, index: int) -> BoxBatch:
+    proposals: Tensor | None = None
+
+    def __getitem__(self, index: int) -> BoxBatch | ProposalBatch:
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: Sequence[int]) -> BoxBatch:
+    def __getitems__(self, indices: Sequence[int]) -> BoxBatch | ProposalBatch:
         chosen = torch.as_tensor(indices)
-        return BoxBatch(self.scaled(self.pixels.index_select(0, chosen)), self.target.index_select(0, chosen))
+        images, target = self.scaled(self.pixels.index_select(0, chosen)), self.objects(chosen)
+        if self.proposals is None:
+            return BoxBatch(images, target)
+        return ProposalBatch(images, self.proposals.index_select(0, chosen), target)
+
+    def objects(self, chosen: Tensor) -> Tensor:
+        """Return the objects (B, M, 5) of pictures (B,)."""
+        return self.target.index_select(0, chosen)
 
 
 class Instances(Boxes):
@@ -94,12 +135,13 @@ class Instances(Boxes):
         super().__init__(pixels, target, mean, std)
         self.instances = instances
 
-    def __getitems__(self, indices: Sequence[int]) -> BoxBatch:
-        images, objects = super().__getitems__(indices)
+    def objects(self, chosen: Tensor) -> Tensor:
+        """Return the objects (B, M, 5 + S²) of pictures (B,)."""
+        objects = super().objects(chosen)
         # One picture of row numbers is kept, and a mask per object made of it for a batch, which takes M times as much.
         rows = torch.arange(1, objects.shape[1] + 1, dtype=torch.uint8)[:, None, None]
-        masks = self.instances.index_select(0, torch.as_tensor(indices)).unsqueeze(1) == rows
-        return BoxBatch(images, torch.cat([objects, masks.flatten(2).to(objects.dtype)], -1))
+        masks = self.instances.index_select(0, chosen).unsqueeze(1) == rows
+        return torch.cat([objects, masks.flatten(2).to(objects.dtype)], -1)
 
 
 class Masks(_Pictures):
@@ -112,6 +154,17 @@ class Masks(_Pictures):
         chosen = torch.as_tensor(indices)
         images = self.scaled(self.pixels.index_select(0, chosen))
         return MaskBatch(images, self.target.index_select(0, chosen).long())
+
+
+class Classes(_Pictures):
+    """Dataset of pictures with class numbers (N,)."""
+
+    def __getitem__(self, index: int) -> ClassBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> ClassBatch:
+        chosen = torch.as_tensor(indices)
+        return ClassBatch(self.scaled(self.pixels.index_select(0, chosen)), self.target.index_select(0, chosen))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -155,13 +208,19 @@ class _PictureData(Data):
 
 @attrs.define(eq=False, kw_only=True)
 class BoxData(_PictureData):
-    """Pictures with boxes; classes are numbered from 0, and background is no class."""
+    """Pictures with boxes; classes are numbered from 0, and background is no class.
 
-    def draw_batch(self, batch: BoxBatch, *, count: int = 16) -> Figure:
+    Attributes:
+        proposals_from: where proposals are from: a file, ``regions``, or empty without any.
+    """
+
+    proposals_from: str = ""
+
+    def draw_batch(self, batch: BoxBatch | ProposalBatch, *, count: int = 16) -> Figure:
         """Plot the first pictures of a batch with their boxes and masks, for ``lab show FILE --batch``."""
         from lab_detection.plots import Shown, plot_boxes
 
-        images, target = batch[0][:count], batch[1][:count]
+        images, target = batch[0][:count], batch[-1][:count]
         masks = masks_of(target)
         pictures = []
         for row, pixels in enumerate(self.pixels_of(images)):
@@ -184,8 +243,24 @@ class MaskData(_PictureData):
         return plot_masks(self.pixels_of(batch[0][:count]), batch[1][:count], None, self.class_names)
 
 
+@attrs.define(eq=False, kw_only=True)
+class ClassData(_PictureData):
+    """Pictures with one class each.
+
+    Attributes:
+        output_size: number of classes, under the name that image classifiers ask for.
+    """
+
+    output_size: int
+
+
 def box_data(
-    splits: Sequence[tuple[np.ndarray, ...]], class_names: Sequence[str], *, notes: Sequence[str] = ()
+    splits: Sequence[tuple[np.ndarray, ...]],
+    class_names: Sequence[str],
+    *,
+    notes: Sequence[str] = (),
+    proposals: Sequence[np.ndarray] | None = None,
+    proposals_from: str = "",
 ) -> BoxData:
     """Build the data of pictures with boxes.
 
@@ -194,8 +269,18 @@ def box_data(
             with masks, also the row of the object + 1 of every pixel (N, S, S) uint8, 0 for background.
         class_names: names of the classes by number.
         notes: sentences on what was read.
+        proposals: (N, R, 4) float32 regions of the pictures of each split, in fractions of them.
+        proposals_from: where they are from: a file, or ``regions``.
     """
-    return _built(BoxData, Instances if len(splits[0]) > 2 else Boxes, splits, class_names, notes)
+    kind = Instances if len(splits[0]) > 2 else Boxes
+    data: BoxData = _built(BoxData, kind, splits, class_names, notes, proposals_from=proposals_from)
+    if proposals is None:
+        return data
+    digest = hashlib.sha256(data.fingerprint.encode())
+    for split, regions in zip((data.train, data.valid, data.test), proposals, strict=False):
+        split.proposals = torch.from_numpy(regions)
+        digest.update(np.ascontiguousarray(regions))
+    return attrs.evolve(data, fingerprint=digest.hexdigest())
 
 
 def mask_data(
@@ -211,12 +296,23 @@ def mask_data(
     return _built(MaskData, Masks, splits, class_names, notes)
 
 
+def class_data(splits: Sequence[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]) -> ClassData:
+    """Build the data of pictures with one class each.
+
+    Args:
+        splits: pixels (N, C, H, W) uint8 and class numbers (N,) int64 for training, validation and optionally testing.
+        class_names: names of the classes by number.
+    """
+    return _built(ClassData, Classes, splits, class_names, (), output_size=len(class_names))
+
+
 def _built(
     kind: Any,
     split_kind: Any,
     splits: Sequence[tuple[np.ndarray, ...]],
     class_names: Sequence[str],
     notes: Sequence[str],
+    **facts: Any,
 ) -> Any:
     pixels = splits[0][0]
     mean, std = _statistics(pixels)
@@ -239,6 +335,7 @@ def _built(
         channel_mean=tuple(mean),
         channel_std=tuple(std),
         notes=tuple(notes),
+        **facts,
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from lab.errors import LabError, ParameterError
 from lab_detection.data import BoxData
 from lab_detection.output import detections, has_masks, masked_detections
+from lab_detection.proposals import REGIONS, color_regions
 
 if TYPE_CHECKING:
     from lab import Learner
@@ -18,7 +20,12 @@ __all__ = ["detect"]
 
 
 def detect(
-    learner: Learner, image: Path | str | Tensor, *, least: float = 0.3, overlap: float = 0.5
+    learner: Learner,
+    image: Path | str | Tensor,
+    *,
+    least: float = 0.3,
+    overlap: float = 0.5,
+    proposals: Tensor | None = None,
 ) -> list[dict[str, Any]]:
     """Detect the objects of one picture.
 
@@ -27,6 +34,8 @@ def detect(
         image: a file, or a scaled picture (C, H, W) as in a batch.
         least: the least score.
         overlap: the largest overlap of two detections of one class.
+        proposals: (R, 4) regions in fractions of the picture, for a detector that classifies given ones; None computes
+            them if those of the training pictures were computed.
 
     Returns:
         a dictionary for each object, the highest score first: ``class``, ``score``, and ``box`` (left, top, right,
@@ -39,8 +48,11 @@ def detect(
     if not 0 <= least <= 1 or not 0 < overlap <= 1:
         raise ParameterError(f"least={least}, overlap={overlap}", where="detect", hint="both between 0 and 1")
     images = image.unsqueeze(0) if isinstance(image, Tensor) else data.prepared([image])
+    inputs = [images]
+    if getattr(learner.model, "proposals", "") == "given":
+        inputs.append(_regions(data, images) if proposals is None else proposals.unsqueeze(0))
     with learner.evaluating():
-        output = learner.model(images.to(learner.device)).float()
+        output = learner.model(*(each.to(learner.device) for each in inputs)).float()
         masks = None
         if has_masks(output):
             size = (images.shape[2], images.shape[3])
@@ -53,3 +65,15 @@ def detect(
         for row, (kind, score, box) in enumerate(zip(*(each[0].tolist() for each in found), strict=True))
         if kind >= 0
     ]
+
+
+def _regions(data: BoxData, images: Tensor) -> Tensor:
+    """Return proposals (1, R, 4) for a new picture, computed as those of the training pictures."""
+    if data.proposals_from != REGIONS:
+        raise LabError(
+            "this detector classifies proposals, and there are none for this picture",
+            where=f"its training pictures had those of {data.proposals_from or 'none'}",
+            hint="lab detect KEY PICTURE --proposals FILE, or detect(..., proposals=boxes)",
+        )
+    pixels = (255 * data.pixels_of(images)).round().to(torch.uint8).cpu().numpy()
+    return torch.from_numpy(color_regions(pixels[0])).unsqueeze(0)

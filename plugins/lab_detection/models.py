@@ -20,7 +20,7 @@ __all__ = ["SSD", "FasterRCNN"]
 BOOK_SIZES = ((0.2, 0.272), (0.37, 0.447), (0.54, 0.619), (0.71, 0.79), (0.88, 0.961))
 
 Pool = Literal["align", "pool"]
-Proposals = Literal["network", "grid"]
+Proposals = Literal["network", "grid", "given"]
 
 
 class SSD(nn.Module):
@@ -91,7 +91,8 @@ class SSD(nn.Module):
                 self.classes.append(nn.Conv2d(channels_in, count * (class_count + 1), 3, padding=1))
                 self.offsets.append(nn.Conv2d(channels_in, count * 4, 3, padding=1))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, proposals: Tensor | None = None) -> Tensor:
+        # Regions that the data has for other detectors are not needed here.
         check_images(images, self.channels)
         aspect = images.shape[2] / images.shape[3]
         x = self.body.features(images)
@@ -134,9 +135,9 @@ class FasterRCNN(nn.Module):
         widths: channels of that body's stages, each of which halves the size.
         sizes: sizes of anchors, as fractions of the picture's height.
         ratios: ratios of anchors, width by height.
-        proposals: ``network`` is the region proposal network of Faster R-CNN; ``grid`` takes the anchors of an even
-            grid, as Fast R-CNN (Girshick 2015) takes regions that are given.
-        proposal_count: number of proposals per picture.
+        proposals: ``network`` is the region proposal network of Faster R-CNN; ``given`` takes the regions of the data,
+            as Fast R-CNN does (Girshick 2015, arXiv:1504.08083); ``grid`` the anchors of an even grid.
+        proposal_count: number of proposals per picture, the first of those that are given.
         overlap: threshold of non-maximum suppression among proposals.
         pool: ``align`` interpolates (RoIAlign), ``pool`` takes maxima with rounded borders (RoI pooling).
         pool_size: edge of the features of a proposal.
@@ -144,7 +145,8 @@ class FasterRCNN(nn.Module):
         mask_size: edge of masks in cells, an even number; 0 predicts none.
 
     Shapes:
-        (B, C, H, W) -> (B, A + R, K + 10 + m²): the rows of the first stage, then those of R proposals
+        (B, C, H, W) -> (B, A + R, K + 10 + m²): the rows of the first stage, then those of R proposals; with
+        ``proposals="given"``, (B, C, H, W) and regions (B, R', 4), R' at least R -> (B, R, K + 10 + m²)
     """
 
     def __init__(
@@ -167,9 +169,9 @@ class FasterRCNN(nn.Module):
     ) -> None:
         super().__init__()
         where = "architecture 'faster_rcnn'"
-        if pool not in ("align", "pool") or proposals not in ("network", "grid"):
+        if pool not in ("align", "pool") or proposals not in ("network", "grid", "given"):
             raise ParameterError(
-                f"pool='{pool}', proposals='{proposals}'", where=where, hint="align or pool; network or grid"
+                f"pool='{pool}', proposals='{proposals}'", where=where, hint="align or pool; network, grid or given"
             )
         if proposal_count < 1 or pool_size < 1:
             raise ParameterError(
@@ -208,7 +210,7 @@ class FasterRCNN(nn.Module):
                     nn.Conv2d(width, 1, 1),
                 )  # fmt: skip
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, proposals: Tensor | None = None) -> Tensor:
         check_images(images, self.channels)
         features = self.body.features(images)
         anchors = multibox_prior(
@@ -226,6 +228,10 @@ class FasterRCNN(nn.Module):
             logits, moves = _by_anchor(self.objectness(hidden), 2), _by_anchor(self.moves(hidden), 4)
             stages.append(pack(logits, moves, anchors, proposes=True, **packing))
             regions = self._best(logits.detach(), moves.detach(), anchors)
+        elif self.proposals == "given":
+            _check_regions(proposals, images)
+            assert proposals is not None
+            regions = proposals[:, : self.proposal_count].to(features.dtype)
         else:
             # Evenly spread over places, sizes and ratios.
             rows = torch.linspace(0, len(anchors) - 1, min(self.proposal_count, len(anchors)), device=anchors.device)
@@ -263,3 +269,17 @@ class FasterRCNN(nn.Module):
         """Return the body, and everything that was made for boxes."""
         made: list[nn.Module] = [self.head, self.classes, self.offsets, *([self.masks] if self.mask_size else [])]
         return [self.body, [self.rpn, self.objectness, self.moves, *made] if self.proposals == "network" else made]
+
+
+def _check_regions(proposals: Tensor | None, images: Tensor) -> None:
+    """Raise a ShapeError unless proposals are (B, R, 4), R at least 1."""
+    if proposals is None:
+        raise ShapeError(
+            "the batch has no proposals, which this detector classifies",
+            where="architecture 'faster_rcnn', proposals='given'",
+            hint="a dataset with proposals, such as use('voc_boxes', proposals='boxes.json'); or proposals='network'",
+        )
+    if proposals.dim() != 3 or len(proposals) != len(images) or proposals.shape[2] != 4 or not proposals.shape[1]:
+        raise ShapeError(
+            f"proposals have the shape {tuple(proposals.shape)}, expected ({len(images)}, R, 4) with R of at least 1"
+        )

@@ -10,7 +10,7 @@ import numpy as np
 
 from lab.errors import DataError
 
-__all__ = ["decode_mask", "decode_picture", "read_picture"]
+__all__ = ["decode_mask", "decode_picture", "read_bytes", "read_picture"]
 
 MAX_PIXELS = 40_000_000
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -22,11 +22,19 @@ def read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
     Raises:
         DataError: it cannot be opened or decoded.
     """
+    return decode_picture(read_bytes(path), size, str(path))[0]
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a picture file.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"the picture cannot be opened: {error.strerror}", where=str(path)) from error
-    return decode_picture(content, size, str(path))[0]
 
 
 def decode_picture(content: bytes, size: tuple[int, int] | None, where: str) -> tuple[np.ndarray, tuple[int, int]]:
@@ -55,10 +63,12 @@ def decode_mask(content: bytes, size: tuple[int, int] | None, where: str) -> tup
     A mask in color is returned as (height, width, 3). Pixels are taken from the nearest place, never mixed.
 
     Raises:
-        DataError: it is not a picture, is damaged, or has too many pixels.
+        DataError: it is not a picture, is damaged, has too many pixels, or class numbers above 255.
     """
     picture = _opened(content, where)
-    if picture.mode not in ("P", "L"):
+    if picture.mode == "1" or picture.mode.startswith("I"):
+        picture = _in_bytes(picture, where)
+    elif picture.mode not in ("P", "L"):
         picture = picture.convert("RGB")
     own = (picture.height, picture.width)
     if size is not None and own != size:
@@ -66,8 +76,18 @@ def decode_mask(content: bytes, size: tuple[int, int] | None, where: str) -> tup
     return np.asarray(picture), own
 
 
-def _opened(content: bytes, where: str):  # type: ignore[no-untyped-def]
+def _in_bytes(picture, where: str):  # type: ignore[no-untyped-def]
+    """Return a mask of one, 16 or 32 bits with 8; Pillow's own conversion would scale its values."""
     from PIL import Image
+
+    values = np.asarray(picture)
+    if values.max(initial=0) > 255:
+        raise DataError(f"the mask has the value {values.max()}; class numbers are at most 255", where=where)
+    return Image.fromarray(values.astype(np.uint8))
+
+
+def _opened(content: bytes, where: str):  # type: ignore[no-untyped-def]
+    from PIL import Image, UnidentifiedImageError
 
     with warnings.catch_warnings():
         # Pillow warns of odd metadata, and of large pictures, for which there is a limit of our own.
@@ -81,6 +101,10 @@ def _opened(content: bytes, where: str):  # type: ignore[no-untyped-def]
             picture.load()
         except DataError:
             raise
+        except UnidentifiedImageError:
+            # Pillow's message names an object in memory.
+            known = ", ".join(FORMATS)
+            raise DataError("not a picture, or of an unknown format", where=where, hint=f"known: {known}") from None
         except Exception as error:
             # Pillow's decoders raise many kinds on damaged files, struct.error and IndexError too.
             raise DataError(f"the picture cannot be decoded: {error}", where=where) from error

@@ -47,22 +47,26 @@ def _picture(pixels: Tensor) -> np.ndarray:
     return shown
 
 
-def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int = 4, edge: float = 2.6) -> Figure:
+def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int = 4, edge: float = 1.6) -> Figure:
     """Plot pictures with detected boxes (solid, with class and score) and the objects' own (dashed, white).
 
-    Where a picture has more boxes than there is room for names, boxes have their score alone, and a legend has the
-    classes.
+    Where a picture has many boxes, pictures are larger and columns fewer; where there is no room for names even then,
+    boxes have their score alone, and a legend has the classes.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
+    most = max(len(each.kinds) for each in pictures)
+    if most > NAMES_PER_INCH * edge and columns > 2:
+        columns, edge = columns // 2, 2 * edge
     columns = max(1, min(columns, len(pictures)))
     rows = -(-len(pictures) // columns)
     height, width = pictures[0].pixels.shape[1:]
     figure = Figure(figsize=(edge * columns, (edge * height / width + 0.25) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    crowded = max(len(each.kinds) for each in pictures) > NAMES_PER_INCH * edge
-    size = 5.5 if edge < 5 else 8.0  # points
+    crowded = most > NAMES_PER_INCH * edge
+    # In points of a sheet that is shown at about its own size. Scores alone may be smaller, or they would cover boxes.
+    size = 4.5 if crowded and edge < 5 else 7.5
     # Labels of boxes at the upper border need a line inside of the picture.
     lowest = 1.6 * size / 72 / (edge * height / width)
     for axis in axes:
@@ -80,11 +84,13 @@ def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int 
             color = COLORS[kind % len(COLORS)]
             axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=color, linewidth=1.4))
             label = {"color": "white", "backgroundcolor": color, "fontsize": size, "va": "bottom", "clip_on": True}
-            # Near the right border, a label to the right of its corner would leave the picture.
-            place, side = (left, "left") if left < 0.7 else (min(right, 1.0), "right")
             text = _label("" if crowded else names[kind], score)
+            # Near the right border, a label that begins at the box's corner would leave the picture; a character of
+            # this font is about six tenths of its size wide.
+            length = (0.62 * len(text) + 0.3) * size / 72 / edge
             if text:
-                axis.text(place, max(top, lowest), text, bbox={"pad": 0.1 * size, "color": color}, ha=side, **label)
+                place = (max(0.0, min(left, 1 - length)), max(top, lowest))
+                axis.text(*place, text, bbox={"pad": 0.1 * size, "color": color}, **label)
         axis.set_title(each.title, fontsize=8)
         axis.set_xlim(0, 1)
         axis.set_ylim(1, 0)
@@ -112,7 +118,7 @@ def plot_curves(curves: Sequence[Curve | None], names: Sequence[str]) -> Figure:
     """Plot precision against recall of every class that has objects."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(5.4, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for number, (curve, name) in enumerate(zip(curves, names, strict=False)):
         if curve is not None:
@@ -126,21 +132,32 @@ def plot_curves(curves: Sequence[Curve | None], names: Sequence[str]) -> Figure:
     return figure
 
 
-def plot_masks(pixels: Tensor, truths: Tensor, found: Tensor | None, names: Sequence[str]) -> Figure:
-    """Plot pictures (N, C, H, W), their masks (N, H, W) and predicted ones, a row each, with a legend of classes."""
+def plot_masks(
+    pixels: Tensor, truths: Tensor, found: Tensor | None, names: Sequence[str], *, columns: int = 4
+) -> Figure:
+    """Plot pictures (N, C, H, W), their masks (N, H, W) and predicted ones below one another, with a legend of classes.
+
+    More than ``columns`` pictures go on below.
+    """
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    count, rows = len(pixels), 2 if found is None else 3
-    figure = Figure(figsize=(1.5 * count + 0.6, 1.6 * rows + 0.4), layout="constrained")
-    axes = figure.subplots(rows, count, squeeze=False)
+    columns, rows = max(1, min(columns, len(pixels))), 2 if found is None else 3
+    blocks = -(-len(pixels) // columns)
+    figure = Figure(figsize=(1.5 * columns + 0.6, 1.6 * rows * blocks + 0.4), layout="constrained")
+    axes = figure.subplots(rows * blocks, columns, squeeze=False)
+    # The last block may have fewer pictures.
+    for axis in axes[-rows:].ravel():
+        axis.set_axis_off()
     colors = ["#000000", *(COLORS[number % len(COLORS)] for number in range(len(names) - 1))]
     palette = {"cmap": ListedColormap(colors), "vmin": -0.5, "vmax": len(names) - 0.5, "interpolation": "nearest"}
-    for column in range(count):
-        picture = _picture(pixels[column])
-        for row, mask in enumerate((None, truths[column], *([] if found is None else [found[column]]))):
-            axis = axes[row, column]
+    for number in range(len(pixels)):
+        block, column = divmod(number, columns)
+        picture = _picture(pixels[number])
+        for row, mask in enumerate((None, truths[number], *([] if found is None else [found[number]]))):
+            axis = axes[rows * block + row, column]
+            axis.set_axis_on()
             axis.set_xticks([])
             axis.set_yticks([])
             if mask is None:
@@ -151,10 +168,10 @@ def plot_masks(pixels: Tensor, truths: Tensor, found: Tensor | None, names: Sequ
             # Background, and pixels that count for nothing (255), stay uncolored.
             hidden = (mask.numpy() == 0) | (mask.numpy() >= len(names))
             axis.imshow(np.ma.masked_where(hidden, mask.numpy()), alpha=0.8, **palette)
-    for row, label in enumerate(("picture", "target", "predicted")[:rows]):
-        axes[row, 0].set_ylabel(label, fontsize=9)
+    for row in range(rows * blocks):
+        axes[row, 0].set_ylabel(("picture", "target", "predicted")[row % rows], fontsize=9)
     patches = [Patch(color=color, label=name) for color, name in zip(colors[1:], names[1:], strict=True)]
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(8, len(names)), fontsize=8)
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(5, len(names)), fontsize=9)
     return figure
 
 
@@ -166,5 +183,5 @@ def png_of_boxes(picture: Shown, names: Sequence[str]) -> bytes:
 def as_png(figure: Figure, **options: Any) -> bytes:
     """Return a figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, **options)
+    figure.savefig(buffer, format="png", dpi=150, **options)
     return buffer.getvalue()

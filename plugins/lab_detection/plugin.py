@@ -14,6 +14,7 @@ def lab_datasets() -> dict[str, Any]:
         "bccd": "lab_detection.voc:bccd",
         "coco_boxes": "lab_detection.voc:coco_boxes",
         "drawn_boxes": "lab_detection.sources:drawn_boxes",
+        "drawn_classes": "lab_detection.sources:drawn_classes",
         "drawn_masks": "lab_detection.sources:drawn_masks",
         "voc_boxes": "lab_detection.voc:voc_boxes",
         "voc_masks": "lab_detection.voc:voc_masks",

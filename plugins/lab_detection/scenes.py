@@ -42,7 +42,7 @@ def draw(
     objects: tuple[int, int],
     sizes: tuple[float, float],
     generator: np.random.Generator,
-    first_half: bool = True,
+    part: int = 0,
 ) -> Scenes:
     """Draw pictures.
 
@@ -57,13 +57,13 @@ def draw(
         objects: least and largest number of objects.
         sizes: least and largest edge of an object, as a fraction of the picture's.
         generator: source of all randomness.
-        first_half: take written digits from the first part of scikit-learn's or from the second, which have no picture
-            in common.
+        part: part of scikit-learn's written digits to draw from: 0 is two thirds, 1 and 2 a sixth each; no digit is in
+            two of them.
     """
     unknown = [name for name in classes if name not in (*SHAPES, *DIGITS)]
     if unknown or not classes:
         raise ParameterError(f"unknown class '{unknown[0]}'" if unknown else "no class", hint=", ".join(SHAPES))
-    stencils = _digits(first_half) if any(name in DIGITS for name in classes) else {}
+    stencils = _digits(part) if any(name in DIGITS for name in classes) else {}
     pixels = _backgrounds(count, edge, generator)
     found = np.full((count, objects[1], 5), -1, np.float32)
     masks, instances = np.zeros((2, count, edge, edge), np.uint8)
@@ -161,16 +161,16 @@ def _stencil(
     return _enlarged(written[int(generator.integers(len(written)))], height, width)
 
 
-def _digits(first_half: bool) -> dict[int, np.ndarray]:
-    """Return scikit-learn's written digits (N, 8, 8) of each class; two thirds are the first part."""
+def _digits(part: int) -> dict[int, np.ndarray]:
+    """Return the written digits (N, 8, 8) of each class that part 0, 1 or 2 has."""
     from sklearn.datasets import load_digits
 
     content = load_digits()
     found = {}
     for number in range(10):
         rows = content.images[content.target == number]
-        cut = 2 * len(rows) // 3
-        found[number] = rows[:cut] if first_half else rows[cut:]
+        cuts = [0, 2 * len(rows) // 3, 5 * len(rows) // 6, len(rows)]
+        found[number] = rows[cuts[part] : cuts[part + 1]]
     return found
 
 

@@ -6,9 +6,10 @@ Files are read where they lie; archives are not unpacked. All problems of a data
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -21,6 +22,7 @@ from lab_text.corpora import Corpus, find_corpus
 from lab.errors import DataError, ParameterError
 from lab_detection.data import IGNORED, BoxData, MaskData, box_data, mask_data
 from lab_detection.pictures import decode_mask, decode_picture
+from lab_detection.proposals import REGIONS, from_colors, from_file, padded
 
 __all__ = ["bccd", "bccd_corpus", "coco_boxes", "read_annotation", "voc_boxes", "voc_masks"]
 
@@ -189,6 +191,7 @@ def voc_boxes(
     height: int = 120,
     width: int = 160,
     classes: Sequence[str] | None = None,
+    proposals: str | None = None,
     valid_share: float = 0.2,
     split_seed: int = 42,
 ) -> BoxData:
@@ -202,6 +205,9 @@ def voc_boxes(
         path: the folder or the ``.zip``, which is not unpacked.
         height, width: size in pixels that pictures are resized to; their aspect ratio may change.
         classes: class names by number; None takes those of the training pictures.
+        proposals: regions for ``use("fast_rcnn", proposals="given")``: a ``.json``, ``.csv`` or ``.npz`` file with
+            boxes of every picture (see ``lab_detection.proposals.read_proposals``), or ``regions``, which computes them
+            from colors.
         valid_share, split_seed: fraction and seed of the random split.
 
     Raises:
@@ -213,17 +219,25 @@ def voc_boxes(
     pictures, annotations = files.below("JPEGImages", (".jpg", ".jpeg", ".png")), files.below("Annotations", (".xml",))
     problems: list[str] = []
     lists = _lists(files, "Main", sorted(annotations), valid_share, split_seed, path)
-    read: dict[str, tuple[np.ndarray, Annotation]] = {}
+    read: dict[str, _Read] = {}
     for name in (each for names in lists for each in names):
         if name not in pictures or name not in annotations:
             problems.append(f"{name}: no {'picture' if name not in pictures else 'annotation'}")
             continue
         try:
             pixels, own = decode_picture(files.read(pictures[name]), (height, width), pictures[name])
-            read[name] = pixels, read_annotation(files.read(annotations[name]), own)
+            read[name] = _Read(pixels, read_annotation(files.read(annotations[name]), own), own)
         except DataError as error:
             problems.append(f"{name}: {error.what}")
-    return _boxes(path, lists, read, classes, problems)
+    return _boxes(path, lists, read, classes, problems, proposals)
+
+
+class _Read(NamedTuple):
+    """A picture that was read: its pixels (3, H, W), its objects, and its own height and width."""
+
+    pixels: np.ndarray
+    annotation: Annotation
+    size: tuple[int, int]
 
 
 def coco_boxes(
@@ -233,6 +247,7 @@ def coco_boxes(
     height: int = 120,
     width: int = 160,
     classes: Sequence[str] | None = None,
+    proposals: str | None = None,
     valid_share: float = 0.2,
     split_seed: int = 42,
 ) -> BoxData:
@@ -243,6 +258,7 @@ def coco_boxes(
         annotations: name of the JSON file inside it.
         height, width: size in pixels that pictures are resized to; their aspect ratio may change.
         classes: class names by number; None takes those of the training pictures.
+        proposals: a file with regions, or ``regions``; as of ``voc_boxes``.
         valid_share, split_seed: fraction and seed of the random split.
 
     Raises:
@@ -268,19 +284,14 @@ def coco_boxes(
     boxes: dict[Any, list[tuple[str, list[float]]]] = {each: [] for each in images}
     problems = [f"{name}: {count} images of this name" for name, count in Counter(images.values()).items() if count > 1]
     for number, each in enumerate(rows):
-        try:
-            x, y, w, h = map(float, each["bbox"])
-            image, category = each["image_id"], each["category_id"]
-            unknown = [f"image_id {image!r} is none of images"] if image not in boxes else []
-            unknown += [f"category_id {category!r} is none of categories"] if category not in names else []
-        except (ValueError, KeyError, TypeError) as error:
-            unknown = [f"no {error}" if isinstance(error, KeyError) else str(error)]
+        unknown = _problems_of(each, boxes, names)
         if unknown:
             problems.append(f"{there[0]}: annotation {number}: {'; '.join(unknown)}")
         else:
-            boxes[image].append((names[category], [x, y, x + w, y + h]))
+            x, y, w, h = map(float, each["bbox"])
+            boxes[each["image_id"]].append((names[each["category_id"]], [x, y, x + w, y + h]))
     places = _places(files)
-    read: dict[str, tuple[np.ndarray, Annotation]] = {}
+    read: dict[str, _Read] = {}
     for number, name in images.items():
         found = _place(name, places)
         if len(found) != 1:
@@ -288,11 +299,31 @@ def coco_boxes(
             continue
         try:
             pixels, own = decode_picture(files.read(found[0]), (height, width), found[0])
-            read[name] = pixels, _in_order(boxes[number], own, first=0)
+            read[name] = _Read(pixels, _in_order(boxes[number], own, first=0), own)
         except DataError as error:
             problems.append(f"{name}: {error.what}")
     lists = _random_lists(sorted(images.values()), valid_share, split_seed, path)
-    return _boxes(path, lists, read, classes, problems)
+    return _boxes(path, lists, read, classes, problems, proposals)
+
+
+def _problems_of(annotation: Any, images: Mapping[Any, Any], categories: Mapping[Any, Any]) -> list[str]:
+    """Return sentences on what is wrong with an annotation of a COCO file."""
+    if not isinstance(annotation, dict):
+        return [f"{annotation!r} is not an object"]
+    problems = [f"there is no {name}" for name in ("image_id", "category_id", "bbox") if name not in annotation]
+    for name, known, among in (("image_id", images, "images"), ("category_id", categories, "categories")):
+        value = annotation.get(name)
+        # A list cannot be looked up.
+        if name in annotation and (isinstance(value, (list, dict)) or value not in known):
+            problems.append(f"{name} {value!r} is none of {among}")
+    box = annotation.get("bbox")
+    try:
+        is_box = isinstance(box, list) and len([float(each) for each in box]) == 4
+    except (TypeError, ValueError):
+        is_box = False
+    if "bbox" in annotation and not is_box:
+        problems.append(f"bbox is {box!r}, not four numbers")
+    return problems
 
 
 def _places(files: Files) -> dict[str, list[str]]:
@@ -313,36 +344,51 @@ def _place(name: str, places: dict[str, list[str]]) -> list[str]:
 def _boxes(
     path: str,
     lists: list[list[str]],
-    read: dict[str, tuple[np.ndarray, Annotation]],
+    read: dict[str, _Read],
     classes: Sequence[str] | None,
     problems: list[str],
+    proposals: str | None,
 ) -> BoxData:
-    named = [{row[0] for name in names if name in read for row in read[name][1].objects} for names in lists]
+    named = [{row[0] for name in names if name in read for row in read[name].annotation.objects} for names in lists]
     known = sorted(named[0]) if classes is None else list(classes)
     for split, own in zip(SPLITS, named, strict=False):
         for name in sorted(own - set(known)):
             reason = "not in classes" if classes is not None else "in no training picture"
             problems.append(f"class '{name}' of the {split} pictures: {reason}")
+    given: dict[str, np.ndarray] = {}
+    if proposals not in (None, REGIONS):
+        sizes = {name: each.size for name, each in read.items()}
+        try:
+            given, faults = from_file(Path(str(proposals)), sizes, {name for names in lists for name in names})
+            problems += faults
+        except DataError as error:
+            problems.append(f"{error.where}: {error.what}" + (f" ({error.hint})" if error.hint else ""))
     _raise_all(problems, path)
     if not known:
         raise DataError("no training picture has an object", where=path)
-    most = max(1, *(len(each.objects) for _, each in read.values()))
-    splits, counts = [], []
+    most = max(1, *(len(each.annotation.objects) for each in read.values()))
+    splits, counts, regions = [], [], []
     for split, names in zip(SPLITS, lists, strict=False):
         objects = np.full((len(names), most, 5), -1, np.float32)
         for row, name in enumerate(names):
-            for column, (kind, *corners) in enumerate(read[name][1].objects):
+            for column, (kind, *corners) in enumerate(read[name].annotation.objects):
                 objects[row, column] = (known.index(kind), *corners)
-        splits.append((np.stack([read[name][0] for name in names]), objects))
+        splits.append((np.stack([read[name].pixels for name in names]), objects))
+        if proposals is not None:
+            boxes = from_colors(splits[-1][0]) if proposals == REGIONS else [given[name] for name in names]
+            regions.append(padded(boxes))
         present = objects[..., 0] >= 0
         shown = ", ".join(f"{name} {int((objects[..., 0] == number).sum())}" for number, name in enumerate(known))
         empty = int((~present.any(1)).sum())
         counts.append(f"{split}: {len(names)} pictures, {int(present.sum())} objects ({shown})")
         counts[-1] += f", {empty} pictures without any" if empty else ""
-    mended = [f"{name}: {line}" for name, (_, each) in read.items() for line in each.mended]
+    mended = [f"{name}: {line}" for name, each in read.items() for line in each.annotation.mended]
     told = _shortened(mended, MAX_NOTED)
-    log_notes(path, counts, told)
-    return box_data(splits, known, notes=[*counts, *told])
+    log_notes(path, counts, _shortened(mended, MAX_TOLD))
+    notes = [*counts, *told]
+    if not regions:
+        return box_data(splits, known, notes=notes)
+    return box_data(splits, known, notes=notes, proposals=regions, proposals_from=str(proposals))
 
 
 def voc_masks(
@@ -406,6 +452,11 @@ def voc_masks(
         beyond = sorted(set(np.unique(mask).tolist()) - set(range(len(named))) - {IGNORED})
         if beyond:
             problems.append(f"{name}: class number {beyond[0]}, but there are {len(named)} classes")
+    if classes is None and not problems and not highest:
+        white = any((mask == IGNORED).any() for _, mask in read.values())
+        problems.append(
+            "no mask has an object" + (": 255 marks pixels that count for nothing, not objects" if white else "")
+        )
     _raise_all(problems, path)
     splits = [
         (np.stack([read[name][0] for name in names]), np.stack([read[name][1] for name in names])) for names in lists
@@ -468,8 +519,14 @@ def _raise_all(problems: list[str], path: str) -> None:
         raise DataError(
             f"{len(problems)} problem{'s' * (len(problems) > 1)} in this data set",
             where=path,
-            hint="\n".join(_shortened(sorted(problems), MAX_TOLD)),
+            hint="\n".join(_shortened(sorted(problems, key=_by_number), MAX_TOLD)),
         )
+
+
+def _by_number(text: str) -> list[tuple[bool, int, str]]:
+    """Return a key that sorts picture 10 behind picture 9."""
+    parts = re.split(r"(\d+)", text)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _shortened(lines: list[str], most: int) -> list[str]:
@@ -501,10 +558,11 @@ def bccd_corpus() -> Corpus:
     )
 
 
-def bccd(*, height: int = 120, width: int = 160) -> BoxData:
+def bccd(*, height: int = 120, width: int = 160, proposals: str | None = None) -> BoxData:
     """Blood cells (BCCD): red and white cells and platelets, in lists for training, validation and testing.
 
     Args:
         height, width: size in pixels that the pictures of 480 × 640 are resized to.
+        proposals: a file with regions, or ``regions``; as of ``voc_boxes``.
     """
-    return voc_boxes(str(find_corpus("bccd").path("archive")), height=height, width=width)
+    return voc_boxes(str(find_corpus("bccd").path("archive")), height=height, width=width, proposals=proposals)

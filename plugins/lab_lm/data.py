@@ -29,7 +29,7 @@ from lab_text.cache import ArrayWriter, content_key, entry, load_array
 from lab_text.subwords import BpeTokenizer, UnigramTokenizer, WordPieceTokenizer
 from lab_text.tokenizer import Tokenizer, TrainableTokenizer
 from lab_text.tokenizers import tokenizer_factory
-from lab_text.windows import Window, WindowBatch, as_tensor, windows_of
+from lab_text.windows import Window, WindowBatch, as_tensor, window_table, windows_of
 
 from lab import Data
 from lab.errors import DataError, ParameterError
@@ -90,6 +90,10 @@ class RunningText(Data):
     level: str = "words"
     tokens_per_word: float = 1.0
     tokens_per_character: float = 1.0
+
+    def batch_table(self, batch: WindowBatch, count: int) -> list[list[str]]:
+        """Return the texts of the first windows of a batch, for ``lab sheet`` and ``learner.show_batch()``."""
+        return window_table(self.vocab, batch, count)
 
 
 def text(

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any
 
 from lab.errors import StoreError
-from lab.report.cells import arm_color, is_judged
+from lab.report.cells import arm_color, arm_mark, is_judged
 from lab.study.compare import LEVEL, MIN_SEEDS, summarize
 from lab.study.results import ArmRow
 from lab.study.store import RunRecord
@@ -31,6 +31,10 @@ JOINED = " + "
 """Between the parts of the name of an arm that differs in several things."""
 LINE_HEIGHT = 15
 """Of a label, in pixels."""
+
+SHAPES = ("circle", "square", "triangle-up", "diamond")
+DASHES = ([1, 0], [8, 4], [2, 3], [8, 3, 2, 3])
+"""Points and lines of arms by their mark."""
 
 Chart = dict[str, Any]
 Histories = Sequence[tuple[RunRecord, Sequence[Mapping[str, float]]]]
@@ -324,6 +328,9 @@ def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
         "legend": None,
     }
     mean = {"x": x, "y": {**value, "field": "value", "aggregate": "mean"}, "color": color}
+    marks = [arm_mark(index) for index in range(len(arms))]
+    dashes = _by_arm("strokeDash", arms, [DASHES[mark] for mark in marks])
+    shapes = _by_arm("shape", arms, [SHAPES[mark] for mark in marks])
     tooltip = [
         {"field": "arm"},
         {"field": "epoch"},
@@ -336,12 +343,22 @@ def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
             "mark": {"type": "line", "strokeWidth": 1, "opacity": 0.4, "aria": False},
             "encoding": {"x": x, "y": {**value, "field": "value"}, "color": color, "detail": {"field": "seed"}},
         },
-        {"mark": {"type": "line", "strokeWidth": 3, "strokeJoin": "round", "aria": False}, "encoding": mean},
+        {
+            "mark": {"type": "line", "strokeWidth": 3, "strokeJoin": "round", "aria": False},
+            "encoding": {**mean, **dashes},
+        },
         {
             "mark": {"type": "point", "filled": True, "size": 40 if epochs <= 30 else 16, "opacity": 1},
-            "encoding": {**mean, "tooltip": tooltip},
+            "encoding": {**mean, **shapes, "tooltip": tooltip},
         },
     ]
+
+
+def _by_arm(channel: str, arms: Sequence[str], values: Sequence[Any]) -> Chart:
+    """Return the encoding of the arms on a channel; nothing where all have one value."""
+    if len({str(value) for value in values}) <= 1:
+        return {}
+    return {channel: {"field": "arm", "scale": {"domain": [*arms], "range": [*values]}, "legend": None}}
 
 
 def _history_table(histories: Histories, figures: Sequence[str]) -> tuple[str, int]:

@@ -199,6 +199,7 @@ def support() -> ConformanceSupport:
             ),
             "callbacks.look_at_texts": ComponentCase(use("look_at_texts", count=2), examples=texts),
             "datasets.labelled_text": ComponentCase(use("labelled_text")),
+            "metrics.multilabel_accuracy": ComponentCase(examples=("few_topics",)),
             "metrics.multilabel_f1": ComponentCase(examples=("few_topics",)),
             **{f"datasets.{name}": ComponentCase(exceptions=overlap) for name in ("movie_reviews", "rte", "sst2")},
         },

@@ -129,6 +129,27 @@ class TextData(Data):
     word_vectors: Tensor | None = None
     preparation: Preparation | None = None
 
+    def batch_table(self, batch: TextBatch | PairBatch, count: int) -> list[list[str]]:
+        """Return the words of the first texts of a batch, for ``lab sheet`` and ``learner.show_batch()``."""
+        texts = [
+            [
+                " ".join(self.vocabulary.words[number] for number in row if number != self.pad_id)
+                for row in part[:count].tolist()
+            ]
+            for part in batch[:-1]
+        ]
+        names = ["text", "second text"][: len(texts)]
+        targets = [self._described(each) for each in batch.target[:count].tolist()]
+        return [[*names, "target"], *map(list, zip(*texts, targets, strict=True))]
+
+    def _described(self, target: Any) -> str:
+        """Return a target as text: a class, several, or a number."""
+        if not self.class_names:
+            return f"{target:.4g}"
+        if isinstance(target, list):
+            return ", ".join(name for name, marked in zip(self.class_names, target, strict=True) if marked)
+        return self.class_names[int(target)]
+
     def split_facts(self, split: Any) -> dict[str, Any]:
         """Return ``targets``, the class number of each text, if every text has one class."""
         # Of several classes per text there is a row of 0 and 1.

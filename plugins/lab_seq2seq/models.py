@@ -192,16 +192,22 @@ class Encoder(nn.Module):
 
 
 class Bridge(nn.Module):
-    """Map from the encoder's last states to the decoder's first: dropout, then a linear map without bias for each."""
+    """Map from the encoder's last states to the decoder's first: dropout, then a linear map without bias for each.
 
-    def __init__(self, states: int, input_size: int, output_size: int, *, dropout: float) -> None:
+    An ``output_size`` of None leaves the map out.
+    """
+
+    def __init__(self, states: int, input_size: int, output_size: int | None, *, dropout: float) -> None:
         super().__init__()
         self.dropout = Dropout(dropout)
-        self.maps = nn.ModuleList([nn.Linear(input_size, output_size, bias=False) for _ in range(states)])
+        self.maps = nn.ModuleList(
+            nn.Identity() if output_size is None else nn.Linear(input_size, output_size, bias=False)
+            for _ in range(states)
+        )
 
     def forward(self, hidden: Hidden) -> Hidden:
         # Each (layers, B, K) -> (layers, B, E).
-        return tuple(linear(self.dropout(state)) for linear, state in zip(self.maps, hidden, strict=True))
+        return tuple(each(self.dropout(state)) for each, state in zip(self.maps, hidden, strict=True))
 
 
 class Projection(nn.Module):
@@ -253,6 +259,8 @@ class Seq2SeqRNN(nn.Module):
         tie_output: the output's weight is the target embedding's.
         embedding_dropout, encoder_dropout, decoder_dropout, output_dropout: probabilities of the source embedding,
             between the layers of encoder and decoder, before the output.
+        bridge: map the encoder's last states linearly to the decoder's first. False hands them over as they are, which
+            needs an encoder output as wide as ``embedding_dim``; so *Dive into Deep Learning*, section 9.7, has it.
         bridge_dropout: probability before the bridge; None is the lesson's: 0.05 if bidirectional, otherwise 0.
         xavier_init: initialize weights as in Glorot & Bengio 2010, uniformly, each gate's matrix separately, biases
             with 0, and words without given vectors from N(0, 0.1²). False is the lesson's: torch's own initialization.
@@ -291,6 +299,7 @@ class Seq2SeqRNN(nn.Module):
         tie_output: bool = True,
         embedding_dropout: float = 0.15,
         encoder_dropout: float = 0.25,
+        bridge: bool = True,
         bridge_dropout: float | None = None,
         decoder_dropout: float = 0.1,
         output_dropout: float = 0.35,
@@ -328,8 +337,15 @@ class Seq2SeqRNN(nn.Module):
             )
         self.encoder = Encoder(embedding, recurrent, pad_id, mask_padding=mask_padding, dropout=embedding_dropout)
         key_size = recurrent.output_size
+        if not bridge and key_size != embedding_dim:
+            raise ParameterError(
+                f"without a bridge the encoder's output ({key_size}) must be as wide as embedding_dim={embedding_dim}",
+                where="Seq2SeqRNN",
+                hint="hidden_size counts once per direction",
+            )
+        states = len("hc" if cell == "lstm" else "h")
         with part("bridge"):
-            self.bridge = Bridge(len("hc" if cell == "lstm" else "h"), key_size, embedding_dim, dropout=bridge_dropout)
+            self.bridge = Bridge(states, key_size, embedding_dim if bridge else None, dropout=bridge_dropout)
         with part("target_embedding"):
             self.embedding = _embedding(target_vocab_size, embedding_dim, target_vectors, pad_id, "target")
         with part("attention"):

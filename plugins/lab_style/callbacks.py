@@ -1,10 +1,13 @@
-"""The picture after every epoch, as files of a run."""
+"""The body from a net of another run, and the picture after every epoch as files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from lab_basics.monitor import finished_epoch
+from lab_basics.pretraining import FromRun
 
 from lab import Callback
 from lab.errors import LabError
@@ -16,16 +19,48 @@ if TYPE_CHECKING:
 
     from lab import Learner
 
-__all__ = ["PICTURES", "PictureByEpoch"]
+__all__ = ["PICTURES", "BodyFrom", "PictureByEpoch"]
 
 PICTURES = "pictures.json"
+
+
+class BodyFrom(FromRun):
+    """Give the body of ``style_picture`` the weights of another run: of a classifier, a detector or a model of masks.
+
+    The body must have the architecture of that run, without its last layer. Content and style are then compared by its
+    features. Name the run by its key, or give the experiment of the pretraining: it is trained once in the same folder
+    of runs, before the first run that needs it, and found by all others.
+
+    Args:
+        run: key of a finished run, or its first digits.
+        pretraining: a function without parameters that returns the experiment to train first, instead of ``run``.
+        seed: of the pretraining; None is the seed of the run, so that every seed has a net of its own.
+        runs: folder of runs; None for that of this run.
+
+    Raises:
+        ParameterError: neither or both of ``run`` and ``pretraining`` are given.
+        LabError: the run is gone or not finished, or the body is of another architecture.
+    """
+
+    def check(self, learner: Learner) -> None:  # type: ignore[override]
+        if not isinstance(learner.model, StylePicture):
+            raise LabError("the callback 'body_from' needs a picture", where=type(learner.model).__name__)
+        super().check(learner)
+
+    def take(self, learner: Learner, source: Learner) -> None:
+        model: Any = learner.model
+        data: Any = learner.data
+        count = model.load_body(source.model)
+        model.set_targets(data.content.to(learner.device), data.style.to(learner.device))
+        learner.say(f"body_from: {count:,} numbers of a {type(source.model).__name__}")
 
 
 class PictureByEpoch(Callback):
     """Save the trained picture after every epoch, and when training ends as an animation and beside its sources.
 
     The artefacts are ``epoch-001.png`` …, ``pictures.gif``, ``pictures.png`` (content, style, result) and
-    ``pictures.json``; the report shows the last three.
+    ``pictures.json``; the report shows the last three. With the stepper ``picture_step``, the history gets
+    ``train_content_loss``, ``train_style_loss`` and ``train_smooth_loss``.
 
     Args:
         scale: edge of a pixel in the files.
@@ -41,6 +76,9 @@ class PictureByEpoch(Callback):
             raise LabError("the callback 'picture_by_epoch' needs a picture", where=type(learner.model).__name__)
 
     def after_epoch(self, learner: Learner) -> None:
+        row = finished_epoch(learner)
+        if row is not None:
+            row |= {f"train_{name}": value for name, value in getattr(learner.stepper, "epoch_losses", {}).items()}
         if learner.folder is None:
             return
         # Files, not a list in memory: they survive a crash.

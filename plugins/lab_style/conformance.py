@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab import use
+from lab import Experiment, use
+from lab.cache import cache_folder
 from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_style.data import StyleBatch, StyleData, two_pictures
 from lab_style.losses import style_loss
@@ -20,7 +21,7 @@ class SomeStyle(Example):
     """Content pictures (B, 3, 16, 20), and the distances (B, 3) that are wanted: zeros."""
 
     has_flat_targets = False
-    kinds = ("architectures", "losses", "metrics", "callbacks")
+    kinds = ("architectures", "losses", "metrics", "callbacks", "steppers")
 
     def make_data(self) -> StyleData:
         return two_pictures(height=16, width=20, steps=32)
@@ -42,11 +43,23 @@ class SomeStyle(Example):
         return StyleBatch(torch.cat([batch.content, batch.content], 1), batch.target)
 
 
+def _pretraining() -> Experiment:
+    """Return a small experiment whose model has the body of ``SomeStyle``."""
+    return Experiment(
+        dataset=use("two_pictures", height=16, width=20, steps=1),
+        architecture="style_picture",
+        loss="style_loss",
+        batch_size=1,
+        epochs=1,
+    )
+
+
 def support() -> ConformanceSupport:
     """Return the example data and how each component is tried."""
     case = ComponentCase(examples=("some_style",))
     named = (
         *("architectures.style_picture", "losses.style_loss", "callbacks.picture_by_epoch"),
+        "steppers.picture_step",
         *("metrics.content_distance", "metrics.style_distance", "metrics.roughness"),
     )
     same = {"test_splits_are_disjoint": "the only example is trained on and looked at: nothing is predicted"}
@@ -54,6 +67,11 @@ def support() -> ConformanceSupport:
         examples={"some_style": SomeStyle},
         cases={
             **dict.fromkeys(named, case),
+            "callbacks.body_from": ComponentCase(
+                use("body_from", pretraining=_pretraining, runs=str(cache_folder() / "conformance-runs")),
+                examples=("some_style",),
+                exceptions={"test_leaves_the_process_alone": "it trains a run, before which lab configures torch"},
+            ),
             "datasets.two_pictures": ComponentCase(use("two_pictures", height=16, width=20), exceptions=same),
         },
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from lab_basics.hooks import Hooks
 from torch import Tensor, nn
 
 from lab import part
-from lab.errors import ParameterError, ShapeError
+from lab.errors import LabError, ParameterError, ShapeError
 
 __all__ = ["RandomBody", "StylePicture", "gram", "roughness"]
 
@@ -74,7 +74,8 @@ class StylePicture(nn.Module):
     Args:
         channels, content, style: facts of the data.
         body: a model with ``features(images)``, such as a ``resnet18`` or a ``course_net`` with the ``weights`` of an
-            earlier run; None is a body of random convolutions.
+            earlier run; None is a body of random convolutions. The callback ``body_from`` gives it the weights of
+            another run.
         content_layer: path of the module whose output is compared with the content's; empty takes the last.
         style_layers: paths of the modules whose Gram matrices are compared; empty takes the stages of the body.
         start: the picture begins as the ``content``, or as ``noise``.
@@ -108,6 +109,10 @@ class StylePicture(nn.Module):
                 where="architecture 'style_picture'",
                 hint="it needs features(images)",
             )
+        # Without its last layer, which is not used and would differ from that of a net with other classes.
+        for name in ("fc", "output"):
+            if isinstance(getattr(made, name, None), nn.Linear):
+                setattr(made, name, nn.Identity())
         self.body = made.requires_grad_(False).eval()
         self.style_layers = tuple(style_layers) or _stages(made)
         self.content_layer = content_layer or self.style_layers[-1]
@@ -122,11 +127,47 @@ class StylePicture(nn.Module):
         with part("picture"):
             noise = torch.randn(content.shape)
         self.picture = nn.Parameter(content.clone() if start == "content" else noise)
-        with torch.no_grad():
-            self.register_buffer("content", self._outputs(content)[self.content_layer])
-            found = self._outputs(style)
-            for number, name in enumerate(self.style_layers):
-                self.register_buffer(f"style{number}", gram(found[name]))
+        self.set_targets(content, style)
+
+    @torch.no_grad()
+    def set_targets(self, content: Tensor, style: Tensor) -> None:
+        """Compute the features and Gram matrices that are wanted, of scaled pictures (1, 3, H, W)."""
+        self.register_buffer("content", self._outputs(content)[self.content_layer])
+        found = self._outputs(style)
+        for number, name in enumerate(self.style_layers):
+            self.register_buffer(f"style{number}", gram(found[name]))
+
+    @torch.no_grad()
+    def load_body(self, source: nn.Module) -> int:
+        """Copy the weights of a trained network, or of its ``body``, and return their number; targets stay.
+
+        Raises:
+            LabError: the network lacks weights of the body, or has them in other sizes.
+        """
+        here = self.body.state_dict()
+        # A detector or a model of masks has a body of its own.
+        candidates = [each for each in (source, getattr(source, "body", None)) if isinstance(each, nn.Module)]
+        problems: list[list[str]] = []
+        for candidate in candidates:
+            there = candidate.state_dict()
+            problems.append(_unlike(here, there))
+            if not problems[-1]:
+                self.body.load_state_dict({name: there[name] for name in here})
+                return sum(value.numel() for value in here.values())
+        raise LabError(
+            f"the body is not that of a {type(source).__name__}",
+            where="architecture 'style_picture', parameter 'body'",
+            hint="\n".join(min(problems, key=len)[:5]) + "\ngive it the architecture of the run: lab runs show KEY",
+        )
+
+    @torch.no_grad()
+    def clamp_(self, data: Any) -> None:
+        """Clamp the pixels to those between black and white, by the mean and standard deviation of ``data``."""
+        mean, std = (
+            torch.tensor(each, device=self.picture.device)[:, None, None]
+            for each in (data.channel_mean, data.channel_std)
+        )
+        self.picture.copy_(torch.minimum(torch.maximum(self.picture, -mean / std), (1 - mean) / std))
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[1:] != self.picture.shape[1:]:
@@ -160,6 +201,17 @@ class StylePicture(nn.Module):
         super().train(mode)
         self.body.eval()
         return self
+
+
+def _unlike(here: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> list[str]:
+    """Return sentences on weights that ``there`` lacks or has in other sizes."""
+    lines = []
+    for name, value in here.items():
+        if name not in there:
+            lines.append(f"the run has no weights '{name}'")
+        elif there[name].shape != value.shape:
+            lines.append(f"'{name}' is {tuple(there[name].shape)} there and {tuple(value.shape)} here")
+    return lines
 
 
 def _relative(found: Tensor, wanted: Tensor) -> Tensor:

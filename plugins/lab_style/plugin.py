@@ -26,6 +26,12 @@ def lab_losses() -> dict[str, Any]:
 
 
 @hookimpl
+def lab_steppers() -> dict[str, Any]:
+    """The step on the pixels."""
+    return {"picture_step": "lab_style.steppers:PictureStep"}
+
+
+@hookimpl
 def lab_metrics() -> dict[str, Any]:
     """Each distance by itself."""
     return {
@@ -37,8 +43,11 @@ def lab_metrics() -> dict[str, Any]:
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """The picture by epoch."""
-    return {"picture_by_epoch": "lab_style.callbacks:PictureByEpoch"}
+    """A body from another run, and the picture by epoch."""
+    return {
+        "body_from": "lab_style.callbacks:BodyFrom",
+        "picture_by_epoch": "lab_style.callbacks:PictureByEpoch",
+    }
 
 
 @hookimpl

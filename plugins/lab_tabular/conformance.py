@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import atexit
+import json
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import attrs
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lab import use
-from lab.testing import ComponentCase, ConformanceSupport, Example
+from lab.testing import ComponentCase, Conformance, ConformanceSupport, Example, Finding
 from lab_tabular.data import TableBatch, TableData, table_of_frame
 from lab_tabular.line import Line, line
 from lab_tabular.models import TabularMLP
+from lab_tabular.processors import Processor, Roles
 from lab_tabular.sources import towns_frame
 
-__all__ = ["SomeFlats", "SomePoints", "SomeRents", "support"]
+__all__ = ["ProcessorConformance", "SomeFlats", "SomePoints", "SomeRents", "support"]
 
 
 class SomeRents(Example):
@@ -105,11 +109,55 @@ def _file() -> str:
     return str(path)
 
 
+class ProcessorConformance(Conformance):
+    """Checks of processors: a subclass of ``lab_tabular.processors.Processor``."""
+
+    kind = "processors"
+
+    def _fitted(self) -> tuple[Any, Any, Roles]:
+        processor, frame = self.resolved.build({}), _columns()
+        if not isinstance(processor, Processor):
+            raise Finding(f"{self.label} must be a Processor, not a {type(processor).__name__}")
+        roles = Roles([], list(frame))
+        processor.fit(frame, roles)
+        return processor, frame, roles
+
+    def test_rows_stay_and_are_not_changed_in_place(self) -> None:
+        """The columns that roles name have one value per row; those that were given stay as they are."""
+        processor, frame, roles = self._fitted()
+        before = {name: values.copy() for name, values in frame.items()}
+        found = processor.transform(frame)
+        for name in (*roles.categorical, *roles.continuous):
+            if name not in found or len(found[name]) != len(before["price"]):
+                raise Finding(f"{self.label}: column '{name}' is missing, or has another number of rows")
+        if any(not np.array_equal(before[name], frame[name], equal_nan=True) for name in before):
+            raise Finding(f"{self.label} changes the columns that it is given")
+
+    def test_a_stored_processor_transforms_alike(self) -> None:
+        """What was learned is plain JSON, from which the class is built again."""
+        processor, frame, roles = self._fitted()
+        again = type(processor)(**json.loads(json.dumps(attrs.asdict(processor))))
+        one, other = processor.transform(frame), again.transform(frame)
+        for name in roles.continuous:
+            if not np.array_equal(np.asarray(one[name], float), np.asarray(other[name], float), equal_nan=True):
+                raise Finding(f"{self.label}: column '{name}' differs after the processor was stored and read")
+
+
+def _columns() -> dict[str, Any]:
+    import pandas as pd
+
+    return {
+        "price": pd.Series([3.0, 1.0, np.nan, 250.0, 8.0, 2.0]),
+        "rooms": pd.Series([1.0, 2.0, 3.0, 4.0, 5.0, 0.0]),
+    }
+
+
 def support() -> ConformanceSupport:
     """Return the example data and how each component is tried."""
     rents, flats, points = ("some_rents",), ("some_flats",), ("some_points",)
     return ConformanceSupport(
         examples={"some_rents": SomeRents, "some_flats": SomeFlats, "some_points": SomePoints},
+        kinds={"processors": ProcessorConformance},
         cases={
             "architectures.line": ComponentCase(use("line"), examples=points),
             "architectures.sklearn": ComponentCase(
@@ -129,6 +177,8 @@ def support() -> ConformanceSupport:
             "metrics.log_loss": ComponentCase(use("log_loss"), examples=flats),
             "metrics.log_rmse": ComponentCase(use("log_rmse"), examples=rents),
             "metrics.rmspe": ComponentCase(use("rmspe"), examples=rents),
+            "processors.clip": ComponentCase(use("clip")),
+            "processors.log_scale": ComponentCase(use("log_scale", columns=["price"])),
             "steppers.by_hand": ComponentCase(use("by_hand"), examples=points),
             "steppers.fit_or_step": ComponentCase(use("fit_or_step"), examples=rents),
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import json
@@ -35,6 +36,7 @@ from lab_tabular.processors import (
     FillMissing,
     Normalize,
     Preparation,
+    Processor,
     Roles,
     TargetColumn,
 )
@@ -125,6 +127,16 @@ class TableData(Data):
     def split_facts(self, split: Any) -> dict[str, Any]:
         """Return ``targets``, the class number of each row, unless the target is a number."""
         return {"targets": split.target} if self.class_names else {}
+
+    def batch_table(self, batch: TableBatch, count: int) -> list[list[str]]:
+        """Return the first rows of a batch after preprocessing, for ``lab sheet`` and ``learner.show_batch()``."""
+        known = [["(unknown)", "(missing)", *self.preparation.categories[name]] for name in self.category_names]
+        rows = []
+        for codes, numbers, target in zip(*(part[:count].tolist() for part in batch), strict=True):
+            categories = [names[code] for names, code in zip(known, codes, strict=True)]
+            predicted = self.class_names[int(target)] if self.class_names else f"{target:.4g}"
+            rows.append([*categories, *(f"{number:.3f}" for number in numbers), predicted])
+        return [[*self.category_names, *self.continuous_names, self.preparation.target.name], *rows]
 
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
         """Predict the rows of a pandas frame, see ``predict_frame``, or of tensors as they are."""
@@ -246,6 +258,7 @@ def table(
     separator: str = ",",
     encoding: str = "utf-8",
     formats: Literal["declared", "detected"] = "declared",
+    processors: Sequence[Processor] = (),
 ) -> TableData:
     """Read a table from a file, split and preprocess it.
 
@@ -289,6 +302,8 @@ def table(
         formats: ``detected`` finds ``separator``, ``encoding``, ``decimal``, ``thousands``, ``numeric``, ``dates`` and
             ``dayfirst`` as far as they are not given, and says in a note which it found. What remains ambiguous is an
             error, as it is with ``declared``.
+        processors: transformations of columns, in this order, after dates are expanded and before missing values are
+            filled: ``clip``, ``log_scale``, or those of a plugin.
 
     Raises:
         DataError: the file or a column cannot be used; column and line are given.
@@ -401,6 +416,8 @@ def table_of_parts(
         fitted_target = TargetColumn.fitted(values, is_class=is_class, is_log=chosen.log_target)
         processors = [
             *([DateParts(list(chosen.dates))] if chosen.dates else []),
+            # Copies, so that a processor that is given twice is not fitted twice.
+            *(copy.deepcopy(each) for each in chosen.processors),
             FillMissing(chosen.fill, chosen.missing_indicators),
             Categorify(chosen.min_count),
             *([Normalize(chosen.normalize)] if chosen.normalize else []),

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from lab import Learner
 
-__all__ = ["CategoryMap", "category_map", "compare_encodings", "embedding_features", "entity_embeddings"]
+__all__ = [
+    "CategoryDistances",
+    "CategoryMap",
+    "category_distances",
+    "category_map",
+    "compare_encodings",
+    "embedding_features",
+    "entity_embeddings",
+]
 
 Encoding = Literal["one_hot", "embedding"]
 NEIGHBORS = 10
@@ -210,6 +218,69 @@ def category_map(learner: Learner, column: str, places: Mapping[str, tuple[float
     standard, rotated, _ = procrustes(truth, flat)
     scale = (truth - truth.mean(0)).std() / standard.std()
     return CategoryMap(column, list(frame.index), rotated * scale + truth.mean(0), truth, correlation)
+
+
+class CategoryDistances(NamedTuple):
+    """Distances of categories in pairs: of their vectors, and of what they mean for the prediction.
+
+    Attributes:
+        column: the column.
+        vectors: (P,), Euclidean distances of the vectors.
+        outputs: (P,), mean absolute differences of the predictions, with one category or the other in the same rows.
+        correlation: Spearman correlation of both.
+    """
+
+    column: str
+    vectors: np.ndarray
+    outputs: np.ndarray
+    correlation: float
+
+
+def category_distances(
+    learner: Learner, column: str, *, pairs: int = 10_000, rows: int = 100, seed: int = 0
+) -> CategoryDistances:
+    """Compare distances of vectors with distances of predictions, for random pairs of categories.
+
+    Guo & Berkhahn 2016, arXiv:1604.06737, section IV, on the stores of Rossmann: a category is what it does to the
+    prediction, and a distance of two is the mean absolute difference of the predictions, over rows in which nothing but
+    the category differs.
+
+    Args:
+        learner: a trained network with embeddings.
+        column: the column.
+        pairs: maximum number of pairs.
+        rows: maximum number of validation rows.
+        seed: seed of the choice of pairs and rows.
+
+    Raises:
+        UnknownNameError: there is no such categorical column.
+        LabError: it has fewer than three categories.
+    """
+    from scipy.stats import spearmanr
+
+    data, names = _data(learner), _data(learner).category_names
+    if column not in names:
+        hint = f"columns: {', '.join(names)}"
+        raise UnknownNameError.among("categorical column", column, list(names), hint=hint)
+    number = names.index(column)
+    vectors = _tables(learner)[number].weight.detach().cpu()[FIRST_CODE:]
+    if len(vectors) < 3:
+        raise LabError(f"column '{column}' has {len(vectors)} categories", hint="at least three are needed")
+    generator = np.random.default_rng(seed)
+    chosen = _sampled(data.split("valid"), rows, generator)
+    outputs = []
+    for code in range(FIRST_CODE, FIRST_CODE + len(vectors)):
+        codes = chosen.categorical.clone()
+        codes[:, number] = code
+        outputs.append(learner.predict(codes, chosen.continuous).float().cpu().flatten())
+    first, second = np.triu_indices(len(vectors), 1)
+    if len(first) > pairs:
+        some = generator.choice(len(first), pairs, replace=False)
+        first, second = first[some], second[some]
+    predicted = torch.stack(outputs)
+    apart = (vectors[first] - vectors[second]).norm(dim=1).numpy()
+    meant = (predicted[first] - predicted[second]).abs().mean(1).numpy()
+    return CategoryDistances(column, apart, meant, float(spearmanr(apart, meant).statistic))
 
 
 def _data(learner: Learner) -> TableData:

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["film_of_line", "plot_maps"]
+__all__ = ["film_of_line", "plot_distances", "plot_maps"]
+
+
+def plot_distances(distances: Mapping[str, Any]) -> Figure:
+    """Plot the distances of predictions of pairs of categories against those of their vectors."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(distances["vectors"], distances["outputs"], s=4, alpha=0.3)
+    axes.set(xlabel="distance of vectors", ylabel="difference of predictions")
+    axes.set_title(f"{distances['column']}: correlation {distances['correlation']:.2f}", fontsize=10)
+    return figure
 
 
 def plot_maps(maps: Sequence[Mapping[str, Any]]) -> Figure:

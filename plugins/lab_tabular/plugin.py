@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab import hookimpl, preset
+from lab import RegistrySpec, hookimpl, preset
+
+
+@hookimpl
+def lab_registries() -> list[RegistrySpec]:
+    """Open the registry of processors."""
+    return [
+        RegistrySpec(
+            "processors", "processor", "lab_tabular.processors:Processor", "transformations of a table's columns"
+        )
+    ]
+
+
+@hookimpl
+def lab_processors() -> dict[str, Any]:
+    """Processors of columns, beside those that every table has."""
+    return {"clip": "lab_tabular.processors:Clip", "log_scale": "lab_tabular.processors:LogScale"}
 
 
 @hookimpl
@@ -81,7 +97,7 @@ def lab_former_names() -> dict[str, str]:
 @hookimpl
 def lab_learner_methods() -> dict[str, str]:
     """``learner.entity_embeddings()``, ``learner.embedding_features(frame)`` and others on embeddings."""
-    names = ("category_map", "compare_encodings", "embedding_features", "entity_embeddings")
+    names = ("category_distances", "category_map", "compare_encodings", "embedding_features", "entity_embeddings")
     return {name: f"lab_tabular.embeddings:{name}" for name in names}
 
 

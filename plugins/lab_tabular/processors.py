@@ -1,8 +1,9 @@
 """Preprocessing of rows: processors that are fitted on the training rows alone and stored as JSON.
 
 Each processor transforms columns; what it learned from the training rows are its attributes. A ``Preparation`` is a
-sequence of processors and the transformation of the target. The order is fixed: dates are expanded, missing values
-filled, categories coded, numbers scaled.
+sequence of processors and the transformation of the target. The order is fixed: dates are expanded, those of
+``table(processors=…)`` transform columns in their order, missing values are filled, categories coded, numbers scaled.
+The registry ``processors`` holds those that a table can name; a plugin adds its own with the hook ``lab_processors``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import attrs
 import numpy as np
 
-from lab.errors import DataError
+from lab.errors import DataError, ParameterError
 from lab_tabular.columns import (
     MAX_FLOAT32,
     Columns,
@@ -32,11 +33,14 @@ __all__ = [
     "MISSING",
     "UNKNOWN",
     "Categorify",
+    "Clip",
     "DateParts",
     "FillMissing",
+    "LogScale",
     "Normalize",
     "Preparation",
     "Prepared",
+    "Processor",
     "Roles",
     "TargetColumn",
 ]
@@ -58,6 +62,32 @@ class Roles:
     categorical: list[str]
     continuous: list[str]
     dates: list[str] = attrs.field(factory=list)
+
+
+class Processor:
+    """Base class of the processors that ``table(processors=…)`` takes: an attrs class whose attributes are plain JSON.
+
+    What ``fit`` learns becomes attributes, which are stored with every run, so that ``lab predict`` transforms other
+    rows alike; for that, a plugin must register the class::
+
+        @attrs.define
+        class Logarithm(Processor):
+            columns: list[str]
+
+            def fit(self, frame, roles):
+                pass
+
+            def transform(self, frame):
+                return with_columns(frame, {name: np.log(as_numbers(frame[name], name)) for name in self.columns})
+    """
+
+    def fit(self, frame: Columns, roles: Roles) -> None:
+        """Learn from the training rows: column → values. ``roles`` are to be changed if columns come or go."""
+        raise NotImplementedError
+
+    def transform(self, frame: Columns) -> Any:
+        """Return the columns of the training rows or of others, transformed; the given ones must not be changed."""
+        raise NotImplementedError
 
 
 @attrs.define
@@ -249,7 +279,85 @@ def _refuse_clash(names: Sequence[str], frame: Columns, what: str) -> None:
         )
 
 
-Processor = DateParts | FillMissing | Categorify | Normalize
+@attrs.define
+class Clip(Processor):
+    """Numbers that are cut off at quantiles of the training rows: winsorizing, against outliers.
+
+    Attributes:
+        columns: names of continuous columns; empty for all.
+        low, high: quantiles, 0 ≤ low < high ≤ 1.
+        limits: column → lowest and highest value, learned from the training rows.
+    """
+
+    columns: list[str] = attrs.field(factory=list)
+    low: float = 0.01
+    high: float = 0.99
+    limits: dict[str, list[float]] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 <= self.low < self.high <= 1:
+            raise ParameterError(
+                f"low={self.low}, high={self.high}", where="processor 'clip'", hint="0 ≤ low < high ≤ 1"
+            )
+
+    def fit(self, frame: Columns, roles: Roles) -> None:
+        """Learn the limits."""
+        for name in self.columns or roles.continuous:
+            _require_continuous(name, roles, "clip")
+            numbers = as_numbers(frame[name], name)
+            known = numbers[~np.isnan(numbers)]
+            if len(known):
+                self.limits[name] = np.quantile(known, [self.low, self.high]).tolist()
+
+    def transform(self, frame: Columns) -> Any:
+        """Return the frame with numbers cut off; missing ones stay missing."""
+        cut = {name: np.clip(as_numbers(frame[name], name), *limits) for name, limits in self.limits.items()}
+        return with_columns(frame, cut)
+
+
+@attrs.define
+class LogScale(Processor):
+    """Logarithm of 1 + x of numbers that are never negative, such as prices and counts.
+
+    Attributes:
+        columns: names of continuous columns.
+    """
+
+    columns: list[str]
+
+    def fit(self, frame: Columns, roles: Roles) -> None:
+        """Check that the columns are numbers."""
+        for name in self.columns:
+            _require_continuous(name, roles, "log_scale")
+
+    def transform(self, frame: Columns) -> Any:
+        """Return the frame with logarithms.
+
+        Raises:
+            DataError: a number is negative; its row is given, from 0.
+        """
+        found = {}
+        for name in self.columns:
+            numbers = as_numbers(frame[name], name)
+            if (numbers < 0).any():
+                row = int((numbers < 0).argmax())
+                raise DataError(
+                    f"column '{name}', row {row} of those given: {numbers[row]:g} has no logarithm",
+                    hint="the processor 'clip' before this one, or another column",
+                )
+            found[name] = np.log1p(numbers)
+        return with_columns(frame, found)
+
+
+def _require_continuous(name: str, roles: Roles, processor: str) -> None:
+    if name not in roles.continuous:
+        raise DataError(
+            f"processor '{processor}': column '{name}' is not continuous",
+            hint=f"continuous columns: {', '.join(roles.continuous) or 'none'}",
+        )
+
+
+AnyProcessor = DateParts | FillMissing | Categorify | Normalize | Processor
 
 _KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (DateParts, FillMissing, Categorify, Normalize)}
 
@@ -354,7 +462,7 @@ class Preparation:
 
     columns: list[str]
     roles: Roles
-    processors: list[Processor]
+    processors: list[AnyProcessor]
     target: TargetColumn
     formats: dict[str, ColumnFormat] = attrs.field(factory=dict)
     reading: dict[str, str] = attrs.field(factory=dict)
@@ -364,7 +472,7 @@ class Preparation:
         cls,
         frame: Columns,
         roles: Roles,
-        processors: Sequence[Processor],
+        processors: Sequence[AnyProcessor],
         target: TargetColumn,
         formats: Mapping[str, ColumnFormat] | None = None,
         reading: Mapping[str, str] | None = None,
@@ -447,7 +555,7 @@ class Preparation:
         return {
             "columns": self.columns,
             "roles": attrs.asdict(self.roles),
-            "processors": [{"kind": each.kind, **attrs.asdict(each)} for each in self.processors],
+            "processors": [{"kind": _kind_of(each), **attrs.asdict(each)} for each in self.processors],
             "target": attrs.asdict(self.target),
             "formats": {name: attrs.asdict(each) for name, each in self.formats.items()},
             "reading": self.reading,
@@ -462,7 +570,7 @@ class Preparation:
         """
         try:
             processors = [
-                _KINDS[each["kind"]](**{name: value for name, value in each.items() if name != "kind"})
+                _class_of(each["kind"])(**{name: value for name, value in each.items() if name != "kind"})
                 for each in content["processors"]
             ]
             found = cls(
@@ -477,6 +585,31 @@ class Preparation:
             return found
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError("this is not the preparation of a table", where=str(error)) from error
+
+
+def _kind_of(processor: AnyProcessor) -> str:
+    """Return the name by which a stored processor is found again: for those of the registry, module and class."""
+    if isinstance(processor, Processor):
+        return f"{type(processor).__module__}:{type(processor).__qualname__}"
+    return processor.kind
+
+
+def _class_of(kind: str) -> type[Any]:
+    """Return the class of a stored processor: one that every table has, or one of the registry.
+
+    Raises:
+        KeyError: no plugin has it.
+    """
+    if kind in _KINDS:
+        return _KINDS[kind]
+    from lab.registry.plugins import load_catalog
+
+    # Only what a plugin registers is built: the file may be from elsewhere.
+    for entry in load_catalog(warn=lambda message: None).registries["processors"].entries():
+        found = entry.load()
+        if isinstance(found, type) and f"{found.__module__}:{found.__qualname__}" == kind:
+            return found
+    raise KeyError(f"no plugin has the processor '{kind}'")
 
 
 def _check_types(preparation: Preparation) -> None:
@@ -498,7 +631,7 @@ def _check_types(preparation: Preparation) -> None:
         raise TypeError("the categories or the fill value of a column are missing")
 
 
-def _check_processor(each: Processor, there: set[str]) -> set[str]:
+def _check_processor(each: AnyProcessor, there: set[str]) -> set[str]:
     """Return the columns after a processor, given those before it."""
     if isinstance(each, DateParts):
         _check_all(each.columns, str)
@@ -513,6 +646,8 @@ def _check_processor(each: Processor, there: set[str]) -> set[str]:
         for known in each.categories.values():
             _check_all(known, str)
         used, new = set(each.categories), set()
+    elif isinstance(each, Processor):
+        return there
     else:
         for numbers in each.values.values():
             _check_all(numbers, (int, float))

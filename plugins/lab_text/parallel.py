@@ -85,6 +85,14 @@ class TranslationData(Data):
         find = self.source_vocab.ids
         return pad([torch.tensor([*find(tokens), EOS_ID]) for tokens in self.source_tokenizer.pipe(texts)])
 
+    def batch_table(self, batch: TranslationBatch, count: int) -> list[list[str]]:
+        """Return the tokens of the first pairs of a batch, for ``lab sheet`` and ``learner.show_batch()``."""
+        sides = (
+            [" ".join(vocab.tokens(column)) for column in ids.T[:count].tolist()]
+            for vocab, ids in ((self.source_vocab, batch.source), (self.target_vocab, batch.target))
+        )
+        return [["source", "target"], *map(list, zip(*sides, strict=True))]
+
     def decode(self, ids: torch.Tensor) -> list[str]:
         """Return target ids (T, B) as sentences: up to ``_eos_``, detokenized, capitalized as in the corpus."""
         # Names and sentence beginnings get the corpus's spelling back, for scores against the original text.

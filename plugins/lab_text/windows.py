@@ -8,13 +8,13 @@ text takes them as indices.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import attrs
 import torch
 from torch import Tensor
 
-__all__ = ["Window", "WindowBatch", "Windows", "as_tensor", "windows_of"]
+__all__ = ["Window", "WindowBatch", "Windows", "as_tensor", "window_table", "windows_of"]
 
 
 class Window(NamedTuple):
@@ -108,3 +108,15 @@ def _window(index: int | Window, count: int, bptt: int) -> Window:
         raise IndexError(f"window {index} of {count}")
     index %= count
     return Window(index * bptt, (index + 1) * bptt)
+
+
+def window_table(vocab: Any, batch: WindowBatch, count: int) -> list[list[str]]:
+    """Return the texts of the first windows of a batch and their targets as rows, the header first.
+
+    Args:
+        vocab: a ``PromptVocabulary``.
+        batch: windows.
+        count: number of windows.
+    """
+    columns = zip(batch.tokens.T[:count].tolist(), batch.target.T[:count].tolist(), strict=True)
+    return [["text", "target"], *([vocab.continued("", each) for each in pair] for pair in columns)]

@@ -413,6 +413,8 @@ def tta(
     Returns:
         ``{"loss": …, "accuracy": …, "plain_accuracy": …}``
     """
+    if learner.data.facts().get("several"):
+        raise LabError("tta needs pictures with one class each", where=type(learner.data).__name__)
     # The same augmentation as in training, for which the model was made invariant.
     augment = next((each for each in learner.callbacks if isinstance(each, Augment)), None)
     augment = augment or Augment(pad=max(1, min(4, learner.data.facts()["image_size"][0] // 8)))

@@ -42,6 +42,8 @@ class LookInside(Callback):
     def check(self, learner: Learner) -> None:
         if not hasattr(learner.data, "pixels_of"):
             raise LabError("the callback 'look_inside' needs pictures", where=type(learner.data).__name__)
+        if learner.data.several:
+            raise LabError("the callback 'look_inside' needs pictures with one class each", where="learner.data")
         if self.layer:
             grad_cam(learner, learner.data.train[0][0], self.layer)
 

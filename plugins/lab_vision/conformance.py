@@ -132,6 +132,10 @@ def support() -> ConformanceSupport:
                 for name, options in shrinking.items()
             },
             "architectures.head": ComponentCase(use("head", hidden=[4]), examples=features),
+            "architectures.logits_head": ComponentCase(
+                use("logits_head", body=use("course_net", widths=[4], output_size=7), body_size=7, hidden=[5]),
+                examples=small,
+            ),
             "architectures.transfer": ComponentCase(
                 use("transfer", body=use("course_net", widths=[4, 8]), hidden=[4]), examples=small
             ),
@@ -157,6 +161,7 @@ def support() -> ConformanceSupport:
             ),
             "callbacks.look_inside": ComponentCase(use("look_inside", count=2), examples=small),
             "datasets.cifar10": ComponentCase(use("cifar10", max_examples=300), exceptions=same),
+            "datasets.digit_sets": ComponentCase(use("digit_sets", train=60, valid=30)),
             "datasets.dogs_cats": ComponentCase(use("dogs_cats", size=16)),
             "datasets.fashion_mnist": ComponentCase(use("fashion_mnist", max_examples=300), exceptions=same),
             "datasets.features": ComponentCase(use("features", images="digits", body=use("course_net", channels=1))),

@@ -37,7 +37,7 @@ class ImageBatch(NamedTuple):
 
     Attributes:
         images: (B, C, H, W) float, with mean 0 and standard deviation 1 over the training pictures.
-        target: (B,) class numbers.
+        target: (B,) class numbers; or (B, K) float, 0 or 1 for each class, of pictures with several.
     """
 
     images: Tensor
@@ -45,7 +45,7 @@ class ImageBatch(NamedTuple):
 
 
 class Images:
-    """Dataset of pixels (N, C, H, W) uint8 and classes (N,) that scales the pixels of a batch."""
+    """Dataset of pixels (N, C, H, W) uint8 and classes (N,) or (N, K) that scales the pixels of a batch."""
 
     def __init__(self, pixels: Tensor, target: Tensor, mean: Sequence[float], std: Sequence[float]) -> None:
         self.pixels, self.target = pixels, target
@@ -88,6 +88,7 @@ class ImageData(Data):
         channel_mean, channel_std: mean and standard deviation of the training pixels, between 0 and 1.
         skipped: (name, reason) of pictures that could not be read.
         picture_fit: how the training pictures were fitted to their size, and files for prediction are too.
+        several: whether a picture may have several classes, or none, each with a probability of its own.
     """
 
     channels: int
@@ -99,10 +100,15 @@ class ImageData(Data):
     channel_std: tuple[float, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     picture_fit: Literal["crop", "squish"] = "crop"
+    several: bool = False
 
     def split_facts(self, split: Any) -> dict[str, Any]:
-        """Return ``targets``, the class number of each picture."""
-        return {"targets": split.target}
+        """Return ``targets``, the class number of each picture, unless it may have several."""
+        return {} if self.several else {"targets": split.target}
+
+    def probabilities(self, output: Tensor) -> Tensor:
+        """Return the probability (B, K) of each class from logits."""
+        return output.sigmoid() if self.several else output.softmax(-1)
 
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
         """Predict the class probabilities of picture files, or the output for a batch as it is.
@@ -112,7 +118,7 @@ class ImageData(Data):
         """
         if not (len(inputs) == 1 and isinstance(inputs[0], (list, tuple)) and _are_paths(inputs[0])):
             return super().predict(apply, *inputs)
-        probabilities = apply(self.prepared(inputs[0])).float().cpu().softmax(-1)
+        probabilities = self.probabilities(apply(self.prepared(inputs[0])).float().cpu())
         found = []
         for row in probabilities:
             order = row.argsort(descending=True).tolist()
@@ -153,8 +159,13 @@ class ImageData(Data):
         """Plot the first pictures of a batch with their classes, for ``lab show FILE --batch``."""
         from lab_vision.plots import plot_sheet
 
-        titles = [self.class_names[int(number)] for number in batch[1][:count]]
+        titles = [self._title(target) for target in batch[1][:count]]
         return plot_sheet(self.pixels_of(batch[0][:count]), titles)
+
+    def _title(self, target: Tensor) -> str:
+        if not self.several:
+            return self.class_names[int(target)]
+        return ", ".join(name for name, is_there in zip(self.class_names, target, strict=True) if is_there)
 
     def pixels_of(self, images: Tensor) -> Tensor:
         """Return scaled pictures (B, C, H, W) as pixels between 0 and 1, for plots."""
@@ -183,7 +194,8 @@ def image_data(
     """Build the data of decoded pictures.
 
     Args:
-        splits: pixels (N, C, H, W) uint8 and class numbers (N,) for training, validation and optionally testing.
+        splits: pixels (N, C, H, W) uint8 and class numbers (N,), or 0 and 1 (N, K) of pictures with several classes,
+            for training, validation and optionally testing.
         class_names: names of the classes by number.
         mean, std: per channel, of pixels between 0 and 1; None computes them from the training pictures.
         skipped: (name, reason) of pictures that could not be read.
@@ -204,7 +216,8 @@ def image_data(
             hint="at least two are needed",
         )
     pixels, target = splits[0]
-    counts = np.bincount(target, minlength=len(class_names))
+    several = target.ndim == 2
+    counts = target.sum(0) if several else np.bincount(target, minlength=len(class_names))
     if each_shown and not counts.all():
         empty = [class_names[number] for number in np.flatnonzero(counts == 0)]
         raise DataError(
@@ -212,7 +225,8 @@ def image_data(
         )
     if mean is None or std is None:
         mean, std = _statistics(pixels)
-    parts = [Images(torch.from_numpy(np.array(p)), torch.from_numpy(t.astype(np.int64)), mean, std) for p, t in splits]
+    kind = np.float32 if several else np.int64
+    parts = [Images(torch.from_numpy(np.array(p)), torch.from_numpy(t.astype(kind)), mean, std) for p, t in splits]
     train, valid, test = [*parts, None][:3]
     channels, *size = pixels.shape[1:]
     # Names and scaling too: the same pixels with other class numbers are other data.
@@ -235,6 +249,7 @@ def image_data(
         channel_std=tuple(map(float, std)),
         skipped=tuple(skipped),
         picture_fit=fit,
+        several=several,
         notes=tuple(notes),
     )
 
@@ -248,6 +263,7 @@ def kept_data(
     std: tuple[float, ...],
     fit: Literal["crop", "squish"],
     fingerprint: str,
+    several: bool = False,
 ) -> ImageData:
     """Return data without pictures, which can only predict; the parameters are those of training."""
     empty = Images(
@@ -266,6 +282,7 @@ def kept_data(
         channel_mean=mean,
         channel_std=std,
         picture_fit=fit,
+        several=several,
     )
 
 

@@ -12,6 +12,7 @@ def lab_datasets() -> dict[str, Any]:
     """Pictures."""
     return {
         "cifar10": "lab_vision.sources:cifar10",
+        "digit_sets": "lab_vision.sources:digit_sets",
         "digits": "lab_vision.sources:digits",
         "dogs_cats": "lab_vision.sources:dogs_cats",
         "fashion_mnist": "lab_vision.sources:fashion_mnist",
@@ -85,6 +86,7 @@ def lab_architectures() -> dict[str, Any]:
         # transfer
         "conv_head": "lab_vision.conv_head:ConvHead",
         "head": "lab_vision.transfer:Head",
+        "logits_head": "lab_vision.transfer:LogitsHead",
         "transfer": "lab_vision.transfer:Transfer",
     }
 
@@ -137,6 +139,7 @@ def lab_learner_methods() -> dict[str, str]:
     return {
         "class_maps": "lab_vision.conv_head:class_maps",
         "tta": "lab_vision.augment:tta",
+        "zoom": "lab_vision.zoom:zoom",
         **{name: f"lab_vision.inside:{name}" for name in inside},
     }
 

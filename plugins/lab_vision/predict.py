@@ -40,6 +40,7 @@ def keep_preparation(run: Any, folder: Path) -> None:
             "std": list(data.channel_std),
             "fit": data.picture_fit,
             "fingerprint": data.fingerprint,
+            "several": data.several,
         }
         keep_artefact(content, folder, PREPARATION)
 
@@ -47,8 +48,9 @@ def keep_preparation(run: Any, folder: Path) -> None:
 class PicturePredictor(Predictor):
     """Prediction of a folder, a zip or a file of pictures with a run on pictures.
 
-    ``id`` is a picture's name without suffix, ``prediction`` its most likely class, and each class has a column of
-    probabilities, ``p(CLASS)``. Rows are in the order of numbers where names are numbers.
+    ``id`` is a picture's name without suffix, ``prediction`` its most likely class (of pictures with several classes,
+    all that are more likely than not, separated by blanks), and each class has a column of probabilities, ``p(CLASS)``.
+    Rows are in the order of numbers where names are numbers.
     """
 
     artefact = PREPARATION
@@ -67,15 +69,12 @@ class PicturePredictor(Predictor):
             std=tuple(map(float, content["std"])),
             fit=content["fit"],
             fingerprint=content["fingerprint"],
+            several=bool(content.get("several", False)),
         )
         return load(data=data)
 
     def predict(self, learner: Learner, path: Path, *, only: bool, reading: Mapping[str, Any]) -> pd.DataFrame:
-        """Return a row for each picture; with ``only``, without its id.
-
-        ``reading["submission"]`` makes a file for a competition: ``class`` has the columns id and label,
-        ``probabilities`` id and a column for each class.
-        """
+        """Return a row for each picture; with ``only``, without its id."""
         import pandas as pd
 
         pictures = [_one_file(path)] if path.is_file() and path.suffix.lower() != ".zip" else pictures_in(path)
@@ -85,17 +84,25 @@ class PicturePredictor(Predictor):
         probabilities = _probabilities(learner, pictures, str(path))
         names: tuple[str, ...] = learner.data.class_names  # type: ignore[attr-defined]
         ids = [PurePosixPath(picture.name).stem for picture in pictures]
-        best = [names[number] for number in probabilities.argmax(1)]
-        kind = reading.get("submission")
-        if kind == "class":
-            return pd.DataFrame({"id": ids, "label": best})
-        if kind == "probabilities":
-            return pd.DataFrame(probabilities, columns=list(names)).assign(id=ids)[["id", *names]]
+        best = [_answer(names, row, several=learner.data.several) for row in probabilities]  # type: ignore[attr-defined]
         answer = pd.DataFrame({"prediction": best})
         answer = answer.join(pd.DataFrame(probabilities, columns=[f"p({name})" for name in names]))
         if not only:
             answer.insert(0, "id", ids)
         return answer
+
+    def submission(self, answer: pd.DataFrame, kind: str) -> pd.DataFrame:
+        """Return the columns id and label for ``class``, id and a column for each class for ``probabilities``."""
+        if kind == "class":
+            return answer[["id", "prediction"]].rename(columns={"prediction": "label"})
+        shares = [column for column in answer.columns if column.startswith("p(")]
+        return answer[["id", *shares]].rename(columns={column: column[2:-1] for column in shares})
+
+
+def _answer(names: tuple[str, ...], probabilities: np.ndarray, *, several: bool) -> str:
+    if not several:
+        return names[int(probabilities.argmax())]
+    return " ".join(name for name, each in zip(names, probabilities, strict=True) if each > 0.5)
 
 
 def _probabilities(learner: Learner, pictures: list[Picture], where: str) -> np.ndarray:
@@ -117,10 +124,11 @@ def _probabilities(learner: Learner, pictures: list[Picture], where: str) -> np.
                 problems.append(f"{picture.name}: {error.what if isinstance(error, DataError) else error.strerror}")
         if pixels and not problems:
             output = learner.predict(split.scaled(torch.from_numpy(np.stack(pixels))))
-            found.append(output.float().cpu().softmax(-1).numpy())
+            found.append(data.probabilities(output.float().cpu()).numpy())
     if problems:
         shown = problems[:MAX_TOLD] + ([f"and {len(problems) - MAX_TOLD} more"] if len(problems) > MAX_TOLD else [])
-        raise DataError(f"{len(problems)} pictures cannot be read", where=where, hint="\n".join(shown))
+        what = "1 picture" if len(problems) == 1 else f"{len(problems)} pictures"
+        raise DataError(f"{what} cannot be read", where=where, hint="\n".join(shown))
     return np.concatenate(found)
 
 

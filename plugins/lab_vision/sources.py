@@ -483,6 +483,47 @@ def dogs_cats(
     )
 
 
+def digit_sets(*, cells: int = 2, most: int = 3, train: int = 2000, valid: int = 500, data_seed: int = 0) -> ImageData:
+    """Pictures of several handwritten digits, each of which is to be named: several classes per picture; no download.
+
+    The digits are scikit-learn's, 8 × 8 pixels, in a square of ``cells`` × ``cells``; those of validation pictures are
+    in no training picture. Targets are 0 or 1 for each of the ten digits.
+
+    Args:
+        cells: cells of an edge.
+        most: largest number of digits in a picture; the number is drawn from 1 to ``most``.
+        train, valid: number of pictures.
+        data_seed: seed of the pictures.
+
+    Shapes:
+        images (B, 1, 8 · cells, 8 · cells) -> (B, 10)
+    """
+    from sklearn.datasets import load_digits
+
+    where = "dataset 'digit_sets'"
+    for label, value in (("cells", cells), ("most", most), ("train", train), ("valid", valid)):
+        require_count(label, value, 1, where)
+    require_count("data_seed", data_seed, 0, where)
+    if most > cells**2:
+        raise ParameterError(f"most={most} digits do not fit into {cells} × {cells} cells", where=where)
+    bunch = load_digits()
+    pixels = (bunch.images * (255 / 16)).round().astype(np.uint8)
+    generator = np.random.default_rng(data_seed)
+    order = generator.permutation(len(pixels))
+    count = len(pixels) // 4
+    splits = []
+    for rows, size in ((order[count:], train), (order[:count], valid)):
+        pictures, targets = np.zeros((size, 1, 8 * cells, 8 * cells), np.uint8), np.zeros((size, 10), np.int64)
+        for picture, target in zip(pictures, targets, strict=True):
+            for cell in generator.permutation(cells**2)[: generator.integers(1, most + 1)]:
+                row, chosen = divmod(int(cell), cells), int(generator.choice(rows))
+                place = tuple(slice(8 * each, 8 * each + 8) for each in row)
+                picture[(0, *place)] = pixels[chosen]
+                target[bunch.target[chosen]] = 1
+        splits.append((pictures, targets))
+    return image_data(splits, DIGIT_NAMES, name="sets of scikit-learn's digits", each_shown=False)
+
+
 def digits(*, size: int | None = None, held_out: Sequence[str] = (), split_seed: int = 42) -> ImageData:
     """Scikit-learn's 1,797 handwritten digits, 8 × 8, gray; no download. A quarter validates.
 

@@ -66,13 +66,16 @@ def image_table(
     require_size(size, where)
     check_scale(mean, std, 1 if gray else 3, where)
     problems: list[str] = []
-    named = _read_labels(Path(labels), id_column, label_column, problems)
+    named, first = _read_labels(Path(labels), id_column, label_column, problems)
     pictures = {}
     for picture in pictures_in(Path(path)):
         stem = PurePosixPath(picture.name).stem
         if stem in pictures:
             problems.append(f"two pictures are called '{stem}': {pictures[stem].name}, {picture.name}")
         pictures[stem] = picture
+    # Read as a header, the first row would be missing.
+    if first in pictures:
+        problems.append(f"line 1 has the label of the picture '{first}'; a table begins with the names of its columns")
     problems += [f"'{name}' has a label and no picture" for name in named if name not in pictures]
     if problems:
         shown = problems[:MAX_TOLD] + ([f"and {len(problems) - MAX_TOLD} more"] if len(problems) > MAX_TOLD else [])
@@ -86,7 +89,7 @@ def image_table(
     target_names = [named[PurePosixPath(name).stem] for name in decoded.names]
     classes = sorted(set(named.values()))
     target = np.array([classes.index(name) for name in target_names])
-    valid = _share_of_each(target, len(classes), valid_share, split_seed, str(labels))
+    valid = _share_of_each(target, classes, valid_share, split_seed, str(labels))
     train = np.arange(len(target)) if train_on_all else np.setdiff1d(np.arange(len(target)), valid)
     notes = [f"train: {len(train)} pictures of {len(classes)} classes", f"valid: {len(valid)} pictures"]
     told = [describe_skipped(decoded.skipped)] if decoded.skipped else []
@@ -107,12 +110,15 @@ def image_table(
     )
 
 
-def _read_labels(path: Path, id_column: str | None, label_column: str | None, problems: list[str]) -> dict[str, str]:
-    """Return picture → class of a CSV file; rows that cannot be used are added to ``problems``."""
+def _read_labels(
+    path: Path, id_column: str | None, label_column: str | None, problems: list[str]
+) -> tuple[dict[str, str], str]:
+    """Return picture → class of a CSV file, and the name in its header; unusable rows are added to ``problems``."""
     try:
         content = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the table cannot be read: {error}", where=str(path)) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"the table cannot be read: {reason}", where=str(path)) from error
     rows = csv.reader(io.StringIO(content, newline=""))
     header = next(rows, [])
     columns = []
@@ -132,31 +138,39 @@ def _read_labels(path: Path, id_column: str | None, label_column: str | None, pr
         if not row:
             continue
         name, label = (row[column].strip() if column < len(row) else "" for column in columns)
-        # Some tables name files, others numbers.
-        path_of = PurePosixPath(name)
-        stem = path_of.stem if path_of.suffix.lower() in (".png", ".jpg", ".jpeg") else name
+        stem = _stem(name)
         if not name or not label:
             problems.append(f"line {number}: no {'label' if name else 'name'}")
         elif stem in found:
             problems.append(f"line {number}: '{stem}' has a label already")
         else:
             found[stem] = label
-    return found
+    return found, _stem(header[columns[0]].strip())
+
+
+def _stem(name: str) -> str:
+    """Return the name of a picture without its suffix: some tables name files, others numbers."""
+    path = PurePosixPath(name)
+    return path.stem if path.suffix.lower() in (".png", ".jpg", ".jpeg") else name
 
 
 def _by_number(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (-1, name)
 
 
-def _share_of_each(target: np.ndarray, classes: int, share: float, seed: int, where: str) -> np.ndarray:
+def _share_of_each(target: np.ndarray, names: Sequence[str], share: float, seed: int, where: str) -> np.ndarray:
     """Return the rows that validate: the same share of every class, at least one of each."""
     counts = Counter(target.tolist())
-    if min(counts[number] for number in range(classes)) < 2:
+    rare = [names[number] for number in range(len(names)) if counts[number] < 2]
+    if rare:
+        shown = ", ".join(f"'{name}'" for name in rare[:MAX_TOLD])
         raise DataError(
-            "a class has one picture only, which cannot both train and validate", where=where, hint="add pictures"
+            "a class has one picture only, which cannot both train and validate",
+            where=where,
+            hint=f"{shown}{' …' if len(rare) > MAX_TOLD else ''}: add pictures, or correct the labels",
         )
     generator, found = np.random.default_rng(seed), []
-    for number in range(classes):
+    for number in range(len(names)):
         rows = generator.permutation(np.flatnonzero(target == number))
         found.append(rows[: max(1, min(len(rows) - 1, round(share * len(rows))))])
     return np.sort(np.concatenate(found))

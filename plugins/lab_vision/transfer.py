@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from lab.training.data import call_with
 from lab_vision.data import ImageData
 from lab_vision.layers import Pool, make_pool
 
-__all__ = ["FeatureData", "Head", "Transfer", "features", "precompute"]
+__all__ = ["FeatureData", "Head", "LogitsHead", "Transfer", "features", "precompute"]
 
 AT_ONCE = 256
 
@@ -126,6 +127,48 @@ class Transfer(nn.Module):
         """Return the layer groups of the body without its last layer, and the head."""
         body: Any = self.body
         groups = body.layer_groups()[:-1] if hasattr(body, "layer_groups") else [self.body]
+        return [*groups, self.head]
+
+
+class LogitsHead(nn.Module):
+    """Whole model, its last layer included, with a small network on its logits.
+
+    *Dive into Deep Learning*, section 13.14 of the second Chinese edition, on 120 breeds of dogs: a ResNet-34 with its
+    1,000 logits, which stays as it is, then 256 units with ReLU and a linear layer. Freeze the body with
+    ``use("freeze", to=-1)``.
+
+    Args:
+        output_size: number of classes.
+        body: a model of pictures; ``use("resnet34", weights="resnet34", output_size=1000)`` in the book.
+        body_size: number of its logits.
+        hidden: widths of the hidden layers.
+
+    Shapes:
+        (B, C, H, W) -> (B, K)
+    """
+
+    def __init__(
+        self, output_size: int, *, body: nn.Module, body_size: int = 1000, hidden: Sequence[int] = (256,)
+    ) -> None:
+        super().__init__()
+        self.body = body
+        widths = [body_size, *hidden]
+        with part("head"):
+            layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
+            self.head = nn.Sequential(*layers, nn.Linear(widths[-1], output_size))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.body(images)
+        first: Any = self.head[0]
+        if logits.shape[-1] != first.in_features:
+            raise ShapeError(f"the body has {logits.shape[-1]} logits, body_size={first.in_features}")
+        found: Tensor = self.head(logits)
+        return found
+
+    def layer_groups(self) -> list[Any]:
+        """Return the layer groups of the body, and the head."""
+        body: Any = self.body
+        groups = body.layer_groups() if hasattr(body, "layer_groups") else [self.body]
         return [*groups, self.head]
 
 

@@ -1,4 +1,4 @@
-"""``lab sheet`` and ``lab show FILE --batch``: a training batch of pictures, as the model sees it."""
+"""``lab sheet`` and ``lab show FILE --batch``: a training batch, as the model sees it."""
 
 from __future__ import annotations
 
@@ -45,14 +45,22 @@ def test_the_first_batch_of_every_kind_of_pictures_is_drawn(lab, tmp_path, kind)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_arm_may_be_chosen_and_other_data_is_refused(lab, tmp_path):
+def test_an_arm_may_be_chosen_and_another_is_refused(lab, tmp_path):
     study = write(tmp_path, "classes")
     result = lab("sheet", str(study), "--arm", "no augment", "-o", str(tmp_path / "plain.png"))
     assert result.code == 0
     assert "arms: base, no augment" in lab("sheet", str(study), "--arm", "other").err
     assert "give --schedule or --batch" in lab("show", str(study), "--schedule", "--batch").err
-    text = study.read_text().replace('use("digits")', 'use("ratings", corpus="embedded")')
-    study.write_text(text.replace('"course_net", widths=[4]', '"dot_bias"').replace('"cross_entropy"', '"mse"'))
-    refused = lab("sheet", str(study))
-    assert refused.code == 2
-    assert "cannot be drawn" in refused.err
+
+
+def test_data_without_pictures_is_a_table(lab, tmp_path):
+    study = tmp_path / "ratings.py"
+    study.write_text(
+        "from lab import Experiment, Study, use\n"
+        "base = Experiment(dataset=use('ratings', max_rows=300), architecture='dot_bias', loss='mse', epochs=1)\n"
+        "study = Study(base, seeds=1)\n"
+    )
+    shown = lab("sheet", str(study), "-n", "3")
+    lines = shown.out.splitlines()
+    assert (shown.code, lines[0].split(), len(lines)) == (0, ["user", "item", "rating"], 4)
+    assert "RatingsData has no pictures" in lab("sheet", str(study), "-o", str(tmp_path / "batch.png")).err

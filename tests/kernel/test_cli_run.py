@@ -304,7 +304,7 @@ def test_an_unknown_executor_is_an_error(lab, study):
 def test_an_unknown_device_is_an_error(lab, study, tmp_path):
     result = lab("run", study(), "--device", "abacus")
     assert result.code == 2
-    assert result.err.startswith("lab: the device 'abacus' cannot be used\n  ")
+    assert result.err.startswith("lab: the device 'abacus' cannot be used\n  cpu, cuda (a GPU by NVIDIA or AMD), ")
 
 
 def test_a_missing_file_is_an_error(lab, tmp_path):

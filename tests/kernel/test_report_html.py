@@ -5,6 +5,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -289,3 +290,20 @@ def test_every_run_is_a_point_beside_mean_and_interval(tmp_path: Path) -> None:
         stats.t.interval(0.95, 3, np.mean(FIGURES["wide"]), stats.sem(FIGURES["wide"]))
     )
     assert "two runs" not in {mean["arm"] for mean in intervals}
+
+
+def curves_of(arms: int) -> list[dict]:
+    runs = [SimpleNamespace(arm=f"arm {number}", seed=0) for number in range(arms)]
+    return curves_chart([(run, [{"epoch": 0, "loss": 1.0}]) for run in runs], [run.arm for run in runs], ["loss"])[
+        "layer"
+    ]
+
+
+def test_arms_of_one_color_have_other_lines_and_points():
+    _, lines, points = curves_of(12)
+    assert lines["encoding"]["strokeDash"]["scale"]["range"][8:10] == [[1, 0], [8, 4]]
+    assert points["encoding"]["shape"]["scale"]["range"][8:10] == ["circle", "square"]
+
+
+def test_a_few_arms_have_whole_lines():
+    assert "strokeDash" not in curves_of(2)[1]["encoding"]

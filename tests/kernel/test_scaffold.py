@@ -192,7 +192,8 @@ def test_unknown_kind_gets_a_close_match() -> None:
 def test_name_that_is_none_is_refused(name: str, tmp_path: Path) -> None:
     result = lab("plugin", name, "--kind", "loss", "--into", str(tmp_path))
     assert (
-        str(result.exception) == f"{name!r} is no name for a package\n  letters, digits and hyphens: cosine-attention"
+        str(result.exception) == f"{name!r} cannot be the name of a Python module\n"
+        "  letters, digits and hyphens, a letter first: cosine-attention"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -42,9 +42,13 @@ def test_swap_gives_one_arm_per_alternative(differences):
     study = Study(experiment()).swap("optimizer", {"sgd": "sgd", "fast sgd": use("sgd", momentum=0.9)})
     assert differences(study) == {
         "base": {},
-        "sgd": {"optimizer": ("adam", "sgd")},
-        "fast sgd": {"optimizer": ("adam", "sgd")},
+        "sgd": {"optimizer": ("adam", "sgd"), "optimizer.momentum": (None, 0.0)},
+        "fast sgd": {"optimizer": ("adam", "sgd"), "optimizer.momentum": (None, 0.9)},
     }
+
+
+def test_of_a_component_that_one_arm_has_no_parameters_are_listed(differences):
+    assert differences(Study(experiment()).swap("optimizer", ["sgd"]))["sgd"] == {"optimizer": ("adam", "sgd")}
 
 
 def test_arms_of_a_list_are_named_after_what_stands_there():

@@ -17,6 +17,7 @@ from lab.cli.main import cli
 from lab.errors import LabError, ParameterError, ShapeError, StudyError
 from lab.registry.plugins import load_catalog
 from lab.study.results import Results
+from tests.kernel.machine_documents import document
 
 
 def base(**changes: Any) -> Experiment:
@@ -183,6 +184,14 @@ def test_the_command_gives_what_the_arm_gives(results: Results, runs: Path) -> N
     assert loss == pytest.approx(results.scores("both", "valid_loss")[0], abs=1e-4)
     assert accuracy == pytest.approx(results.scores("both", "valid_accuracy")[0], abs=1e-4)
     assert "2 runs, 15 examples" in output
+
+
+def test_scripts_get_the_mean_and_its_members_in_full(results: Results, runs: Path) -> None:
+    chosen = [keys_of(results, arm)[0] for arm in ("base", "wide")]
+    found = document(command(["ensemble", *chosen, "--format", "json", "--runs", str(runs)]).stdout, "ensemble")
+    assert found["mean"]["valid_loss"] == pytest.approx(results.scores("both", "valid_loss")[0], abs=1e-6)
+    assert [(each["arm"], each["seed"]) for each in found["members"]] == [("base", 0), ("wide", 0)]
+    assert (found["split"], found["average"], found["examples"]) == ("valid", "classes", 15)
 
 
 def test_members_keep_their_own_scores(results: Results, runs: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_charlm.cells import GRUCells, LSTMCells, RNNCells
+from lab_charlm.cells import GRUCells, LSTMCells, RNNCells, truncate
 from lab_charlm.data import char_text
 from lab_charlm.models import Char3, CharLoop, CharRNN
 from lab_text.losses import last_only, sequence_nll
@@ -48,6 +48,45 @@ def test_written_out_cells_give_torchs_values_and_gradients(written, torchs, lay
         results.append([outputs, last, entered.grad, *gradients])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_cut_at_random_have_the_expectation_of_whole_ones():
+    # h3 = w (w (w x1 + x2) + x3), its derivative 3 w² x1 + 2 w x2 + x3
+    weight = torch.tensor(0.8, requires_grad=True)
+    torch.manual_seed(0)
+    hidden = torch.zeros(40_000, 1)
+    for value in (1.0, 2.0, 3.0):
+        (hidden,) = truncate(((hidden + value) * weight,), 0.75)
+    # the last state is cut, too, which leaves the expectation as it is
+    hidden.mean().backward()
+    assert hidden[0].item() == pytest.approx(0.8**3 + 2 * 0.8**2 + 3 * 0.8, rel=1e-6)
+    assert weight.grad.item() == pytest.approx(3 * 0.64 + 2 * 2 * 0.8 + 3, rel=0.02)
+
+
+@pytest.mark.parametrize("cell", ["rnn_cell", "gru_cell", "lstm_cell"])
+def test_cut_gradients_change_no_value_and_stop_at_the_cut(cell):
+    model, whole = _model(cell=cell, gradient_share=1e-9), _model(cell=cell)
+    torch.testing.assert_close(model(_tokens()), whole(_tokens()))
+    # nothing passes a step: the last output has no gradient in the first character
+    tokens = torch.arange(6)[:, None]
+    model(tokens)[-1].sum().backward()
+    assert model.embedding.weight.grad[:5].abs().max() == 0
+    assert model.embedding.weight.grad[5].abs().max() > 0
+
+
+@pytest.mark.parametrize("cell", ["rnn_cell", "gru_cell", "lstm_cell"])
+def test_gradients_that_are_cut_every_three_steps_reach_back_to_the_cut(cell):
+    model = _model(cell=cell, gradient_steps=3)
+    model(torch.arange(6)[:, None])[-1].sum().backward()
+    reached = model.embedding.weight.grad[:6].abs().amax(1) > 0
+    assert reached.tolist() == [False, False, False, True, True, True]
+
+
+def test_cut_gradients_need_cells_that_are_written_out():
+    with pytest.raises(ParameterError, match="gradient_share needs a cell that is written out"):
+        _model(cell="gru", gradient_share=0.9)
+    with pytest.raises(ParameterError, match=r"gradient_share must lie in \(0, 1\]"):
+        _model(cell="gru_cell", gradient_share=0.0)
 
 
 @pytest.mark.parametrize(("written", "torchs"), [("rnn_cell", "rnn"), ("gru_cell", "gru"), ("lstm_cell", "lstm")])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from lab_detection.plots import Shown, plot_boxes
+from lab_detection.plots import Shown, plot_boxes, plot_masks
 from PIL import Image
 
 from lab.cli.main import cli
@@ -121,3 +121,37 @@ def test_names_give_way_to_a_legend_in_crowded_pictures():
 
     assert labels(2) == ({"cat 0.50", "dog 0.50"}, [])
     assert labels(20) == ({"0.50"}, ["cat", "dog"])
+
+
+def test_crowded_pictures_are_shown_larger_in_fewer_columns():
+    def columns(count):
+        boxes = np.tile([0.1, 0.1, 0.4, 0.4], (count, 1))
+        picture = Shown(torch.zeros(3, 20, 30), np.zeros((0, 5)), np.zeros(count, int), np.full(count, 0.5), boxes)
+        figure = plot_boxes([picture] * 8, ("cat",))
+        return figure.axes[0].get_gridspec().ncols, round(figure.get_figwidth(), 1)
+
+    assert columns(2) == (4, 6.4)
+    assert columns(12) == (2, 6.4)
+
+
+def test_labels_at_the_right_border_stay_inside_of_the_picture():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    picture = Shown(
+        torch.zeros(3, 20, 20), np.zeros((0, 5)), np.zeros(2, int), np.full(2, 0.88),
+        np.array([[0.9, 0.2, 1.0, 0.4], [0.55, 0.6, 0.8, 0.9]]),
+    )  # fmt: skip
+    figure = plot_boxes([picture] * 8, ("triangle",))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    for axis in figure.axes:
+        for text in axis.texts:
+            assert text.get_window_extent(canvas.get_renderer()).x1 <= axis.get_window_extent().x1 + 1
+
+
+def test_more_masks_than_columns_go_on_below():
+    masks = torch.zeros(6, 8, 8, dtype=torch.long)
+    figure = plot_masks(torch.zeros(6, 3, 8, 8), masks, masks, ("background", "cat"))
+    assert [len([axis for axis in figure.axes if axis.axison]), len(figure.axes)] == [18, 24]
+    labels = [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()]
+    assert labels == ["picture", "target", "predicted"] * 2

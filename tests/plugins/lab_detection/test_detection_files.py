@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from lab_detection.conformance import support
 from lab_detection.voc import bccd, coco_boxes, read_annotation, voc_boxes, voc_colors, voc_masks
 from PIL import Image
 
@@ -154,6 +155,12 @@ def test_missing_pictures_and_other_json_are_refused(folder):
         coco(folder, categories=[{"id": 7}])
 
 
+def test_the_example_of_the_conformance_kit_can_be_read():
+    """Where it cannot, the kit skips nearly all checks of this dataset."""
+    use_of = support().cases["datasets.coco_boxes"].component
+    assert len(coco_boxes(**use_of.params).train) + len(coco_boxes(**use_of.params).valid) == 24
+
+
 def test_all_annotations_of_coco_that_cannot_be_used_are_told(folder):
     good = {"image_id": 0, "category_id": 7, "bbox": [10, 5, 20, 10]}
     changes = [{}, {"image_id": 9, "category_id": 8}, {"bbox": [1, 2, 3]}, {"bbox": "left"}]
@@ -162,10 +169,25 @@ def test_all_annotations_of_coco_that_cannot_be_used_are_told(folder):
         coco(folder, annotations=[*({**good, **each} for each in changes), lacking])
     assert caught.value.hint.splitlines() == [
         "annotations.json: annotation 1: image_id 9 is none of images; category_id 8 is none of categories",
-        "annotations.json: annotation 2: not enough values to unpack (expected 4, got 3)",
-        "annotations.json: annotation 3: could not convert string to float: 'l'",
-        "annotations.json: annotation 4: no 'bbox'",
+        "annotations.json: annotation 2: bbox is [1, 2, 3], not four numbers",
+        "annotations.json: annotation 3: bbox is 'left', not four numbers",
+        "annotations.json: annotation 4: there is no bbox",
     ]
+
+
+def test_problems_are_told_in_the_order_of_their_numbers(folder):
+    images = [{"id": number, "file_name": f"{number}.png"} for number in range(12)]
+    with pytest.raises(DataError) as caught:
+        coco(folder, images=images)
+    assert [line.partition(".")[0] for line in caught.value.hint.splitlines()] == [*map(str, range(3, 12))]
+
+
+def test_more_boxes_are_told_than_are_kept_with_the_run(folder, caplog):
+    boxes = [("cat", number, 5, number, 9) for number in range(1, 21)]
+    (folder / "Annotations/2.xml").write_bytes(xml(*boxes))
+    data = read(folder)
+    assert caplog.text.count("no area, left out") == 20
+    assert data.notes[-1] == "and 8 more"
 
 
 def test_pictures_of_coco_with_one_name_are_told_apart_by_their_folders(folder):
@@ -207,6 +229,26 @@ def test_masks_of_other_sizes_and_unknown_colors_are_told(folder):
         "1: the mask has 40 × 10 pixels, the picture 40 × 20",
         "2: 1 unknown colors in the mask, such as (77, 77, 77)",
     ]
+
+
+def test_masks_with_one_or_sixteen_bits_are_class_numbers(folder):
+    numbers = np.zeros((20, 40), np.uint8)
+    numbers[5:, 20:] = 1
+    first = masks(folder, numbers, numbers, numbers).fingerprint
+    assert masks(folder, *[numbers.astype(bool)] * 3).fingerprint == first
+    assert masks(folder, *[numbers.astype(np.uint16)] * 3).fingerprint == first
+    with pytest.raises(DataError) as caught:
+        masks(folder, numbers, numbers, numbers.astype(np.uint16) * 300)
+    assert caught.value.hint == "2: the mask has the value 300; class numbers are at most 255"
+
+
+def test_masks_of_background_alone_are_told(folder):
+    white = np.zeros((20, 40), np.uint8)
+    white[5:, 20:] = 255
+    with pytest.raises(DataError) as caught:
+        masks(folder, white, white, white)
+    assert caught.value.hint == "no mask has an object: 255 marks pixels that count for nothing, not objects"
+    assert masks(folder, white, white, white, classes=["background", "cat"]).class_count == 2
 
 
 def test_class_of_masks_that_no_training_picture_has_is_told(folder):

@@ -15,9 +15,9 @@ from lab_detection.losses import detection_loss
 from lab_detection.metrics import MeanAP
 from lab_detection.models import SSD, FasterRCNN
 from lab_detection.output import check_output, masks_of, pack, paste_masks, split_stages
-from lab_detection.scenes import draw
+from lab_detection.scenes import _digits, draw
 from lab_detection.segmentation import FCN, UNet
-from lab_detection.sources import drawn_boxes, drawn_masks
+from lab_detection.sources import drawn_boxes, drawn_classes, drawn_masks
 from torch.nn import functional
 
 from lab import Learner
@@ -186,6 +186,33 @@ def test_written_digits_of_validation_are_none_of_training():
     data = drawn_boxes(things="digits", train=4, valid=4, objects=(0, 1))
     assert data.class_names[:2] == ("zero", "one")
     assert data.class_count == 10
+
+
+def test_test_pictures_are_drawn_from_a_stream_and_from_digits_of_their_own():
+    parts = [_digits(part) for part in range(3)]
+    for number in range(10):
+        every = [{each.tobytes() for each in part[number]} for part in parts]
+        assert all(every)
+        assert not every[0] & (every[1] | every[2])
+        assert not every[1] & every[2]
+    options = {"size": 32, "train": 6, "valid": 4, "things": "digits"}
+    without, data = drawn_boxes(**options), drawn_boxes(**options, test=4)
+    assert without.test is None
+    assert torch.equal(without.train.pixels, data.train.pixels)
+    assert torch.equal(without.valid.pixels, data.valid.pixels)
+    assert len(data.test) == 4
+    assert not torch.equal(data.test.pixels, data.valid.pixels)
+    assert len(drawn_masks(size=32, train=4, valid=2, test=3).test) == 3
+
+
+def test_pictures_of_one_object_have_its_class():
+    data = drawn_classes(size=24, train=12, valid=4)
+    images, target = data.train.__getitems__([0, 3])
+    assert images.shape == (2, 3, 24, 24)
+    assert data.train[3].target.tolist() == [target[1]]
+    boxes = drawn_boxes(size=24, train=12, valid=4, objects=(1, 1), sizes=(0.4, 0.9))
+    assert data.train.target.tolist() == boxes.train.target[:, 0, 0].tolist()
+    assert (data.output_size, data.class_names[0]) == (5, "disk")
 
 
 # --- masks of objects -------------------------------------------------------------------------------------------------

@@ -70,14 +70,25 @@ def test_only_the_first_layer_reads_backwards(make_model: Any) -> None:
     assert recurrent.upper.input_size == recurrent.upper.hidden_size == 2 * recurrent.rnn.hidden_size
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_without_a_bridge_the_decoder_starts_from_the_states_of_the_encoder(
+    cell: str, batch: Any, make_model: Any
+) -> None:
+    model = make_model(cell=cell, bridge=False, hidden_size=8, embedding_dim=8).eval()
+    for state, encoded in zip(model.start(batch[0]).hidden, model.encoder(batch[0]).hidden, strict=True):
+        assert torch.equal(state, encoded)
+    assert not [*model.bridge.parameters()]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"bridge": False, "bidirectional": True, "hidden_size": 8, "embedding_dim": 8}, r"\(16\) must be as wide as"),
         ({"context": "last"}, "context must be 'first' or 'each_step', not 'last'"),
         ({"bidirectional": "last"}, "bidirectional must be false, true or 'first', not 'last'"),
         ({"context": "each_step", "attention": AdditiveAttention}, "attention already gives every step a context"),
     ],
-    ids=["context", "directions", "both"],
+    ids=["bridge", "context", "directions", "both"],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str, make_model: Any) -> None:
     with pytest.raises(ParameterError, match=message):

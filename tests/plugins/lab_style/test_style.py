@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import json
+
 import pytest
 import torch
+from click.testing import CliRunner
 from lab_basics.optimizers import adam
 from lab_style.callbacks import PictureByEpoch
 from lab_style.data import two_pictures
 from lab_style.losses import style_loss
 from lab_style.models import StylePicture, gram, roughness
+from lab_style.steppers import LOSSES, PictureStep
+from lab_vision.models import CourseNet
 from PIL import Image
 
-from lab import Learner
-from lab.errors import DataError, ParameterError, ShapeError
+from lab import Learner, load
+from lab.cli.main import cli
+from lab.errors import DataError, LabError, ParameterError, ShapeError
 
 GOLDEN = [0.66048, 0.56331]
+GOLDEN_STEPS = [0.64623, 0.52406]
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +138,138 @@ def test_files_are_read_and_bad_ones_refused(data, tmp_path):
         make(data)(given.content[:, :, 1:])
     with pytest.raises(ParameterError, match="weights must be at least 0"):
         style_loss(torch.zeros(1, 3), torch.zeros(1, 3), style_weight=-1.0)
+
+
+# --- the step on the picture ------------------------------------------------------------------------------------------
+
+
+def painted(data, folder=None, *, epochs=2, optimizer=adam, lr=0.3, loss=style_loss, **options):
+    learner = Learner(
+        make(data), data, loss, optimizer=optimizer, lr=lr, batch_size=1, progress=False, folder=folder,
+        stepper=PictureStep(**options), callbacks=[PictureByEpoch(scale=1)],
+    )  # fmt: skip
+    learner.fit(epochs)
+    return learner
+
+
+def outside(learner):
+    """The largest distance of a pixel from what a picture can show, between 0 and 1."""
+    data, picture = learner.data, learner.model.picture.detach()
+    mean, std = (torch.tensor(each)[:, None, None] for each in (data.channel_mean, data.channel_std))
+    pixels = picture * std + mean
+    return float(torch.maximum(pixels - 1, -pixels).max())
+
+
+def test_pixels_stay_between_black_and_white(data):
+    assert outside(painted(data)) <= 1e-6
+    assert outside(painted(data, clamp=False)) > 0.01
+
+
+def test_three_losses_are_in_the_history_and_add_up_to_the_loss_of_training(data):
+    def weighted(output, target):
+        return style_loss(output, target, style_weight=10.0, smooth_weight=0.3)
+
+    for row in painted(data, loss=weighted).history:
+        parts = [row[f"train_{name}"] for name in LOSSES]
+        assert min(parts) > 0
+        assert sum(parts) == pytest.approx(row["train_loss"], rel=1e-5)
+
+
+def test_golden_loss_curve_of_the_step(data):
+    assert [row["train_loss"] for row in painted(data).history] == pytest.approx(GOLDEN_STEPS, rel=5e-3)
+
+
+def test_a_normalized_step_is_as_long_whatever_the_weights(data):
+    from torch.optim import SGD
+
+    def heavy(output, target):
+        return 1000 * style_loss(output, target)
+
+    given = {"optimizer": SGD, "lr": 0.01, "normalize": True, "clamp": False, "epochs": 1}
+    one, other = painted(data, **given), painted(data, loss=heavy, **given)
+    assert torch.allclose(one.model.picture, other.model.picture, atol=1e-4)
+    assert not torch.equal(one.model.picture.detach(), data.content)
+
+
+def test_an_epoch_that_was_interrupted_has_the_losses_of_all_its_steps(data):
+    whole = PictureStep()
+    learner = Learner(make(data), data, style_loss, optimizer=adam, lr=0.1, batch_size=1, progress=False, stepper=whole)
+    batch = data.train[0]
+    first, second = learner.stepper.train_step(batch), None
+    resumed = PictureStep()
+    resumed.attach(learner)
+    resumed.load_state_dict(whole.state_dict())
+    second = resumed.train_step(batch)
+    resumed.finish_epoch()
+    assert sum(resumed.epoch_losses.values()) == pytest.approx((float(first) + float(second)) / 2, rel=1e-5)
+
+
+def test_the_step_of_another_model_is_refused(data):
+    with pytest.raises(LabError, match="needs a picture as the model"):
+        Learner(torch.nn.Linear(1, 1), data, style_loss, stepper=PictureStep(), progress=False)
+
+
+# --- bodies of other runs ---------------------------------------------------------------------------------------------
+
+
+def net(channels, output_size):
+    return CourseNet(channels, output_size, widths=(4, 6), stem=3, norm="batch")
+
+
+def test_a_body_takes_the_weights_of_a_trained_net_and_compares_by_them(data):
+    torch.manual_seed(1)
+    trained = net(3, 7)
+    model = make(data, body=net)
+    before = model.style0.clone()
+    assert model.load_body(trained) == sum(value.numel() for value in model.body.state_dict().values())
+    assert torch.equal(model.body.stages[0][0].weight, trained.stages[0][0].weight)
+    model.set_targets(data.content, data.style)
+    assert not torch.equal(model.style0, before)
+    assert model(data.content)[0, 0] == 0
+
+
+def test_a_body_of_another_architecture_is_refused(data):
+    model = make(data, body=net)
+    with pytest.raises(LabError, match="the body is not that of a CourseNet") as caught:
+        model.load_body(CourseNet(3, 7, widths=(4, 8), stem=3, norm="batch"))
+    assert "there and (" in caught.value.hint
+    with pytest.raises(LabError, match="the body is not that of a Linear"):
+        model.load_body(torch.nn.Linear(1, 1))
+
+
+STUDY = '''"""Does a narrow net do as a body?"""
+from lab import Experiment, Study, use
+
+NET = use("course_net", widths=[4, 6], stem=3, norm="batch")
+
+
+def classifier():
+    return Experiment(
+        dataset=use("drawn_classes", size=16, train=32, valid=8), architecture=NET, loss="cross_entropy", batch_size=8,
+        epochs=1,
+    )
+
+
+base = Experiment(
+    dataset=use("two_pictures", height=16, width=20, steps=3), architecture=use("style_picture", body=NET),
+    loss="style_loss", stepper="picture_step", callbacks=[use("body_from", pretraining=classifier)], lr=0.1,
+    batch_size=1, epochs=1,
+)
+study = Study(base, seeds=2, compare="valid_loss")
+'''
+
+
+def test_one_command_trains_the_nets_and_the_pictures_and_finds_both_again(tmp_path):
+    (tmp_path / "question.py").write_text(STUDY)
+    runs = tmp_path / "runs"
+    command = ["run", str(tmp_path / "question.py"), "--runs", str(runs), "--quiet"]
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    found = {each.parent.name: json.loads(each.read_text()) for each in runs.glob(".store/*/result.json")}
+    # Two pictures, and a net for each seed.
+    scores = {key: content["metrics"]["valid_loss"] for key, content in found.items()}
+    assert len(set(scores.values())) == 4
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    assert len(list(runs.glob(".store/*/result.json"))) == 4
+    with open(runs / "question/runs.csv", newline="") as file:
+        key = next(csv.DictReader(file))["key"]
+    assert load(key, runs).validate("valid")["valid_loss"] == pytest.approx(scores[key])

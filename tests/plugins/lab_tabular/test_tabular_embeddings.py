@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lab_tabular.embeddings import category_map, compare_encodings, embedding_features, entity_embeddings
+from lab_tabular.embeddings import (
+    category_distances,
+    category_map,
+    compare_encodings,
+    embedding_features,
+    entity_embeddings,
+)
 from lab_tabular.report import sections
 from lab_tabular.sources import towns_frame
 
@@ -70,3 +76,23 @@ def test_the_report_shows_maps_encodings_and_films(tmp_path):
     assert "<svg" in entities.html
     assert "data:image/gif;base64," in film.html
     assert film.text.startswith("base: y = ")
+
+
+def test_towns_with_vectors_near_each_other_mean_alike(learner):
+    found = category_distances(learner, "town", pairs=500)
+    towns = len(learner.data.preparation.categories["town"])
+    assert len(found.vectors) == len(found.outputs) == min(500, towns * (towns - 1) // 2)
+    assert found.correlation > 0.5
+    with pytest.raises(UnknownNameError, match="categorical column 'twon'"):
+        category_distances(learner, "twon")
+
+
+def test_the_distance_of_predictions_is_that_with_nothing_but_the_category_changed(learner):
+    found = category_distances(learner, "town", pairs=10**6, rows=10**6)
+    rows = learner.data.valid
+    predicted = []
+    for code in (2, 3):
+        codes = rows.categorical.clone()
+        codes[:, learner.data.category_names.index("town")] = code
+        predicted.append(learner.predict(codes, rows.continuous).flatten())
+    assert found.outputs[0] == pytest.approx(float((predicted[0] - predicted[1]).abs().mean()), rel=1e-4)

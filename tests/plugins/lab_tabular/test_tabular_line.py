@@ -31,6 +31,19 @@ def test_the_line_is_found():
     assert learner.model.intercept.item() == pytest.approx(8, abs=0.2)
 
 
+@pytest.mark.parametrize("stepper", [None, ByHand()])
+def test_a_plane_of_several_variables_is_found(stepper):
+    # ten thousand points in full batches, as in the course
+    data = line(slope=(3.0, -2.0), intercept=8.0, count=10_000, noise=0.3)
+    learner = Learner(
+        Line(data.input_size), data, mse, optimizer=torch.optim.SGD, lr=0.4, batch_size=8_000, stepper=stepper,
+        progress=False,
+    )  # fmt: skip
+    learner.fit(400)
+    assert learner.model.slope.tolist() == pytest.approx([3, -2], abs=0.05)
+    assert learner.model.intercept.item() == pytest.approx(8, abs=0.05)
+
+
 def test_by_hand_is_for_lines_only():
     learner = Learner(torch.nn.Linear(1, 1), line(), mse, stepper=ByHand(), progress=False)
     with pytest.raises(LabError, match="needs the architecture 'line'"):

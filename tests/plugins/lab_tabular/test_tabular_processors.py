@@ -9,11 +9,21 @@ import pandas as pd
 import pytest
 from lab_tabular.columns import as_strings
 from lab_tabular.data import table_of_frame, table_of_parts
-from lab_tabular.processors import Categorify, DateParts, FillMissing, Normalize, Preparation, Roles, TargetColumn
+from lab_tabular.processors import (
+    Categorify,
+    Clip,
+    DateParts,
+    FillMissing,
+    LogScale,
+    Normalize,
+    Preparation,
+    Roles,
+    TargetColumn,
+)
 from scipy.stats import norm, rankdata
 from sklearn.preprocessing import QuantileTransformer
 
-from lab.errors import DataError
+from lab.errors import DataError, ParameterError
 from tests.plugins.lab_tabular.conftest import flats
 
 
@@ -116,6 +126,51 @@ def test_a_preparation_comes_back_from_json():
     data = flats()
     again = Preparation.from_json(json.loads(json.dumps(data.preparation.to_json())))
     assert again == data.preparation
+
+
+def test_processors_of_the_registry_come_before_what_every_table_has():
+    rows = pd.DataFrame({"size": [1.0, 2.0, 3.0, 1000.0] * 5, "price": np.arange(20.0)})
+    data = table_of_parts(rows, rows, None, "price", processors=[Clip(high=0.5), LogScale(["size"])])
+    # cut off at the median, 2.5, then the logarithm, then scaled to mean 0 and deviation 1
+    logarithms = np.log1p(np.array([1.0, 2.0, 2.5, 2.5] * 5))
+    expected = (logarithms - logarithms.mean()) / logarithms.std()
+    assert np.allclose(data.train.continuous[:, 0], expected, atol=1e-6)
+    later = data.preparation(pd.DataFrame({"size": [1e9, 2.5]}))[1]
+    assert later[0, 0] == later[1, 0]
+
+
+def test_processors_of_the_registry_come_back_from_json():
+    data = flats(processors=[Clip(["rooms"], high=0.9)])
+    again = Preparation.from_json(json.loads(json.dumps(data.preparation.to_json())))
+    assert again == data.preparation
+    assert isinstance(again.processors[0], Clip)
+
+
+def test_a_stored_processor_that_no_plugin_has_is_refused():
+    content = flats(processors=[Clip(["rooms"])]).preparation.to_json()
+    content["processors"][0]["kind"] = "os:system"
+    with pytest.raises(DataError, match="not the preparation") as error:
+        Preparation.from_json(content)
+    assert "no plugin has the processor 'os:system'" in str(error.value)
+
+
+def test_a_processor_that_is_given_to_two_tables_is_fitted_to_each():
+    clip = Clip(high=0.5)
+    for top in (4.0, 400.0):
+        rows = pd.DataFrame({"size": [0.0, 0.0, top, top] * 5, "price": np.arange(20.0)})
+        fitted = table_of_parts(rows, rows, None, "price", processors=[clip]).preparation.processors[0]
+        assert fitted.limits["size"][1] == top / 2
+    assert clip.limits == {}
+
+
+def test_processors_refuse_columns_that_they_cannot_transform():
+    with pytest.raises(DataError, match="processor 'clip': column 'town' is not continuous"):
+        flats(processors=[Clip(["town"])])
+    rows = pd.DataFrame({"size": [1.0, -2.0] * 10, "price": np.arange(20.0)})
+    with pytest.raises(DataError, match="column 'size', row 1 of those given: -2 has no"):
+        table_of_parts(rows, rows, None, "price", processors=[LogScale(["size"])])
+    with pytest.raises(ParameterError, match=r"low=0\.9, high=0\.1"):
+        Clip(low=0.9, high=0.1)
 
 
 def test_what_is_no_preparation_is_told():

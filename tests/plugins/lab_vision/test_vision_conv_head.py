@@ -7,10 +7,11 @@ import torch
 from lab_vision.conv_head import ConvHead, class_maps
 from lab_vision.models import CourseNet
 from lab_vision.sources import digits
+from lab_vision.transfer import LogitsHead
 from torch.nn import functional
 
 from lab import Learner
-from lab.errors import LabError
+from lab.errors import LabError, ShapeError
 
 
 def small():
@@ -39,6 +40,20 @@ def test_class_maps_weight_the_maps_by_the_probabilities():
     expected = (maps * learner.model(images).detach().softmax(-1)[:, :, None, None]).sum(1)
     low, high = expected.amin((1, 2), keepdim=True), expected.amax((1, 2), keepdim=True)
     torch.testing.assert_close(found, (expected - low) / (high - low))
+
+
+def test_a_head_on_logits_reads_the_whole_model_and_is_a_group_of_its_own():
+    body = CourseNet(1, 7, widths=(4,))
+    model, images = LogitsHead(3, body=body, body_size=7, hidden=(5,)), torch.randn(2, 1, 8, 8)
+    torch.testing.assert_close(model(images), model.head(body(images)))
+    assert model.layer_groups()[-1] is model.head
+    assert [layer.out_features for layer in model.head if hasattr(layer, "out_features")] == [5, 3]
+
+
+def test_a_head_on_logits_says_how_many_there_are():
+    model = LogitsHead(3, body=CourseNet(1, 7, widths=(4,)), hidden=(5,))
+    with pytest.raises(ShapeError, match="the body has 7 logits, body_size=1000"):
+        model(torch.randn(1, 1, 8, 8))
 
 
 def test_another_head_has_no_class_maps():

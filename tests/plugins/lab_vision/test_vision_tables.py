@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from lab_basics.prediction import load_predictor
 from lab_vision.tables import image_table
 from PIL import Image
 
 from lab import Experiment, Study, run_study, use
+from lab.cli.main import cli
 from lab.errors import DataError, ParameterError
 from lab.registry.plugins import load_catalog
 
@@ -91,6 +93,48 @@ def test_tables_without_enough_rows_are_refused(folder, content, message):
         read(folder, valid_share=0)
 
 
+def test_a_table_without_a_header_is_told(folder):
+    rows = (folder / "trainLabels.csv").read_text().splitlines()[1:]
+    (folder / "trainLabels.csv").write_text("\n".join(rows))
+    with pytest.raises(DataError) as caught:
+        read(folder)
+    expected = "line 1 has the label of the picture '1'; a table begins with the names of its columns"
+    assert caught.value.hint == expected
+
+
+def test_a_class_of_one_picture_is_named(folder):
+    text = (folder / "trainLabels.csv").read_text()
+    (folder / "trainLabels.csv").write_text(text.replace("3,bright", "3,unicorn", 1))
+    with pytest.raises(DataError, match="one picture only") as caught:
+        read(folder)
+    assert caught.value.hint == "'unicorn': add pictures, or correct the labels"
+
+
+def test_several_runs_give_the_mean_of_their_probabilities(folder, tmp_path):
+    study = Study(
+        Experiment(
+            dataset=use("image_table", path=str(folder / "train"), labels=str(folder / "trainLabels.csv"), size=8),
+            architecture=use("course_net", widths=[4], stem=3),
+            loss="cross_entropy",
+            batch_size=6,
+            epochs=1,
+        ),
+        seeds=2,
+    )
+    keys = [run.key for run in run_study(study, runs=tmp_path / "runs").runs]
+
+    def predicted(*keys: str) -> pd.DataFrame:
+        command = ["predict", *keys, str(folder / "train"), "--submission", "probabilities"]
+        result = CliRunner().invoke(cli, [*command, "-o", str(tmp_path / "out.csv"), "--runs", str(tmp_path / "runs")])
+        assert result.exit_code == 0
+        return pd.read_csv(tmp_path / "out.csv")
+
+    one, other, both = predicted(keys[0]), predicted(keys[1]), predicted(*keys)
+    assert list(both.columns) == ["id", "bright", "dark"]
+    assert np.allclose(both["dark"], (one["dark"] + other["dark"]) / 2)
+    assert not np.allclose(one["dark"], other["dark"])
+
+
 def test_a_folder_is_predicted_for_a_submission_without_the_training_pictures(folder, tmp_path):
     study = Study(
         Experiment(
@@ -117,13 +161,13 @@ def test_a_folder_is_predicted_for_a_submission_without_the_training_pictures(fo
     assert list(whole.columns) == ["id", "prediction", "p(bright)", "p(dark)"]
     assert whole["id"].tolist() == list(map(str, left))
     assert whole["prediction"].tolist() == ["bright" if number % 2 else "dark" for number in left]
-    assert list(predicted(submission="class").columns) == ["id", "label"]
-    probabilities = predicted(submission="probabilities")
+    assert list(predictor.submission(whole, "class").columns) == ["id", "label"]
+    probabilities = predictor.submission(whole, "probabilities")
     assert list(probabilities.columns) == ["id", "bright", "dark"]
     assert np.allclose(probabilities[["bright", "dark"]].sum(axis=1), 1)
     assert list(predicted(only=True).columns) == ["prediction", "p(bright)", "p(dark)"]
     assert predicted(folder / f"train/{left[0]}.png")["id"].tolist() == [str(left[0])]
     (folder / "train/a.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match="1 pictures cannot be read") as caught:
+    with pytest.raises(DataError, match="1 picture cannot be read") as caught:
         predicted()
     assert caught.value.hint.startswith("a.png: ")

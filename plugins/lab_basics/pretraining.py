@@ -1,0 +1,99 @@
+"""Base class of callbacks that take weights from another run, which is trained first if it is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.errors import LabError, ParameterError
+from lab.training.callback import Callback
+from lab.training.rng import global_random_state, set_global_random_state
+
+if TYPE_CHECKING:
+    from lab import Experiment
+    from lab.training import Learner
+
+__all__ = ["FromRun"]
+
+
+class FromRun(Callback):
+    """Base class of callbacks that begin with the weights of another run; a subclass implements ``take``.
+
+    Args:
+        run: key of a finished run, or its first digits.
+        pretraining: a function without parameters that returns the experiment to train first, instead of ``run``. Runs
+            with the same pretraining and seed share it.
+        seed: of the pretraining; None is the seed of the run that begins with it.
+        runs: folder of runs; None for that of this run.
+
+    Raises:
+        ParameterError: neither or both of ``run`` and ``pretraining`` are given.
+        LabError: the run is gone or not finished.
+    """
+
+    reads_metrics = False
+    # A plan must not train, and does not know the folder of runs.
+    rehearse = False
+
+    def __init__(
+        self,
+        *,
+        run: str = "",
+        pretraining: Callable[[], Experiment] | None = None,
+        seed: int | None = None,
+        runs: str | None = None,
+    ) -> None:
+        if bool(run) == (pretraining is not None):
+            raise ParameterError(
+                "give either the key of a run or the experiment of a pretraining",
+                where=f"callback '{self.name}'",
+                hint=f"{self.name}(run='KEY'); lab runs lists the keys",
+            )
+        self.run, self.pretraining, self.seed, self.runs = run, pretraining, seed, runs
+
+    def take(self, learner: Learner, source: Learner) -> None:
+        """Copy what is needed from the trained ``source`` into ``learner``."""
+        raise NotImplementedError
+
+    def check(self, learner: Learner) -> None:  # type: ignore[override]
+        folder = self._folder(learner)
+        # Without a folder of runs, as in a plan, this is told when training starts.
+        if self.run and folder is not None:
+            from lab.study.rebuild import finished_run
+            from lab.study.store import Store
+
+            finished_run(Store(folder), self.run)
+
+    def before_fit(self, learner: Learner) -> None:  # type: ignore[override]
+        # A resumed run has its weights already.
+        if learner.position.step:
+            return
+        from lab.study.rebuild import load
+
+        # Loading and training build models and draw numbers; this run's must stay as they are without them.
+        state = global_random_state(learner.device)
+        try:
+            folder = self._folder(learner) or Path("runs")
+            seed = learner.streams.seed_of_run if self.seed is None else self.seed
+            source = load(self.run or self._pretrained(folder, seed), folder)
+        finally:
+            set_global_random_state(state, learner.device)
+        self.take(learner, source)
+
+    def _folder(self, learner: Learner) -> Path | None:
+        if self.runs is not None:
+            return Path(self.runs)
+        # runs/.store/<key>
+        stored = None if learner.folder is None else learner.folder.resolve().parent
+        return stored.parent if stored is not None and stored.name == ".store" else None
+
+    def _pretrained(self, folder: Path, seed: int) -> str:
+        """Return the key of the pretraining, which is trained unless it is found."""
+        from lab import Study
+
+        assert self.pretraining is not None
+        [run] = Study(self.pretraining(), seeds=[seed], name="pretraining").run(runs=folder).runs
+        if run.status != "finished":
+            raise LabError(f"the pretraining {run.status}", where=f"run {run.key}", hint=f"lab runs show {run.key}")
+        return str(run.key)
