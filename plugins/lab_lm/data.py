@@ -125,8 +125,8 @@ def text(
     Args:
         corpus: ``embedded`` (Python's own help topics, about 68,000 words, no download), ``ptb``, or another corpus
             with files ``train`` and ``valid``, or ``text`` (``nietzsche``, ``timemachine``, ``andersen``);
-            ``movie_reviews``, whose sentences are lines and whose reviews are paragraphs; or ``embedded_questions``,
-            generated English questions such as ``labelled_text`` labels.
+            ``movie_reviews``, whose sentences are lines and whose reviews are paragraphs; ``sst2``, its phrases without
+            their labels; or ``embedded_questions``, generated English questions such as ``labelled_text`` labels.
         level: what a token is.
         path: a text file to use instead of a corpus, plain or gzip; several are read one after the other.
         valid_path, test_path: files that validate and test. Without one, the end of the training file validates.

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lab.errors import LabError, ParameterError
+from lab.errors import LabError, ParameterError, StudyError
 from lab.training.callback import Callback
 from lab.training.rng import global_random_state, set_global_random_state
 from lab_lm.encoders import LanguageEncoder
 
 if TYPE_CHECKING:
-    from lab import Experiment
+    from lab import Experiment, Study
     from lab.training import Learner
 
 __all__ = ["StartFrom", "remapped", "start_from"]
@@ -40,12 +40,14 @@ class StartFrom(Callback):
     Args:
         run: key of a finished run, or its first digits.
         pretraining: a function without parameters that returns the experiment to train first, instead of ``run``.
+        settings: changes of the pretraining, written as after ``--set``: ``["epochs=1", "dataset.max_lines=300"]``.
         seed: of the pretraining.
         remap: if the vocabularies differ, map the rows of the embedding; False refuses other vocabularies.
         runs: folder of runs; None for that of this run.
 
     Raises:
-        ParameterError: neither or both of ``run`` and ``pretraining`` are given.
+        ParameterError: neither or both of ``run`` and ``pretraining`` are given, or ``settings`` without the latter.
+        StudyError: the pretraining has no such settings.
         LabError: the run is gone or not finished, is of another architecture or size, has no token in common, or has
             another vocabulary and ``remap`` is False.
     """
@@ -59,6 +61,7 @@ class StartFrom(Callback):
         *,
         run: str = "",
         pretraining: Callable[[], Experiment] | None = None,
+        settings: Sequence[str] = (),
         seed: int = 0,
         remap: bool = True,
         runs: str | None = None,
@@ -69,9 +72,14 @@ class StartFrom(Callback):
                 where=_WHERE,
                 hint="start_from(run='KEY'); lab runs lists the keys",
             )
-        self.run, self.pretraining, self.seed, self.remap, self.runs = run, pretraining, seed, remap, runs
+        if settings and pretraining is None:
+            raise ParameterError("settings of a run that is finished cannot change", where=_WHERE, hint="pretraining=")
+        self.run, self.pretraining, self.settings = run, pretraining, list(settings)
+        self.seed, self.remap, self.runs = seed, remap, runs
 
     def check(self, learner: Learner) -> None:
+        if self.settings:
+            self._study()
         folder = self._folder(learner)
         # Without a folder of runs, as in a plan, this is told when training starts.
         if self.run and folder is not None:
@@ -103,13 +111,26 @@ class StartFrom(Callback):
         stored = None if learner.folder is None else learner.folder.resolve().parent
         return stored.parent if stored is not None and stored.name == ".store" else None
 
-    def _pretrained(self, folder: Path) -> str:
-        """Return the key of the pretraining, which is trained unless it is found."""
+    def _study(self) -> Study:
+        """Return the pretraining as a study of one run."""
         from lab import Study
 
         assert self.pretraining is not None
-        results = Study(self.pretraining(), seeds=[self.seed], name="pretraining").run(runs=folder)
-        [run] = results.runs
+        study = Study(self.pretraining(), seeds=[self.seed], name="pretraining")
+        if not self.settings:
+            return study
+        from lab.registry.plugins import load_catalog
+        from lab.study.load import override
+
+        catalog, where = load_catalog(), f"{_WHERE}, settings"
+        study = override(study, self.settings, catalog, where=where)
+        if problems := study.problems(catalog):
+            raise StudyError(problems, where=where)
+        return study
+
+    def _pretrained(self, folder: Path) -> str:
+        """Return the key of the pretraining, which is trained unless it is found."""
+        [run] = self._study().run(runs=folder).runs
         if run.status != "finished":
             raise LabError(f"the pretraining {run.status}", where=f"run {run.key}", hint=f"lab runs show {run.key}")
         return str(run.key)

@@ -90,6 +90,9 @@ def find_sources(
     if "reviews" in found.files:
         path = found.path("reviews")
         return Sources({"train": _archived(path, unit or "lines")}, name, _digest([path]), True)
+    if corpus == "sst2":
+        files = {part: found.path(file) for part, file in {"train": "train", "valid": "dev", "test": "test"}.items()}
+        return Sources({part: _first_column(path) for part, path in files.items()}, name, _digest(files.values()), True)
     if "train" not in found.files or "valid" not in found.files:
         raise DataError(f"{name} is not a running text", hint=f"for example: {', '.join(_BOOKS)}, ptb, movie_reviews")
     paths = _paths(found, name)
@@ -120,6 +123,16 @@ def _lines(files: Sequence[Path], encoding: str, unit: Unit, *, book: bool = Fal
         for file in files:
             lines = read_lines(file, encoding=encoding)
             yield from _units(_without_license(lines) if book else lines, unit)
+
+    return read
+
+
+def _first_column(path: Path) -> Lines:
+    """Return the first column of a table without its header: the texts of a labelled corpus."""
+
+    def read() -> Iterator[str]:
+        texts = (line.partition("\t")[0] for line in islice(read_lines(path), 1, None))
+        yield from _units(texts, "lines")
 
     return read
 

@@ -25,7 +25,7 @@ from lab.errors import DataError, ParameterError
 from lab_sentences.preparation import Keep, Labels, Pair, Preparation, Target, ids_of, labels_of, words_of
 from lab_sentences.reading import Columns, Labelled, read_file, read_frame
 from lab_sentences.sources import read_corpus
-from lab_sentences.splits import check_split, validation_rows
+from lab_sentences.splits import check_split, drawn_rows, validation_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,6 +226,7 @@ def labelled_text(
     valid_share: float = 0.1,
     folds: int | None = None,
     fold: int = 0,
+    max_examples: int | None = None,
     seed: int = 0,
 ) -> TextData:
     """Texts, or pairs of them, with labels: from a file, a folder or a named corpus.
@@ -257,7 +258,9 @@ def labelled_text(
             validation part, in (0, 1).
         folds: divide the texts into so many folds instead, all parts but ``test``.
         fold: the fold that validates, from 0.
-        seed: of that split, and of generated texts.
+        max_examples: train on N texts only, drawn from each class in proportion, as if the others had no label: the
+            vocabulary is still that of all training texts.
+        seed: of that split and draw, and of generated texts.
 
     Texts without a word are left out, and told.
 
@@ -268,7 +271,8 @@ def labelled_text(
     """
     options = {"target": target, "joiner": joiner, "pair": pair, "max_size": max_size, "min_freq": min_freq}
     options |= {"max_tokens": max_tokens, "keep": keep, "vectors": vectors, "valid_share": valid_share}
-    options |= {"folds": folds, "fold": fold, "seed": seed, "reading": {"encoding": encoding}}
+    options |= {"folds": folds, "fold": fold, "max_examples": max_examples, "seed": seed}
+    options |= {"reading": {"encoding": encoding}}
     _check(options)
     # built first: an unknown tokenizer is found before a large file is read
     made = tokenizer_factory(tokenizer)(language=language)
@@ -316,7 +320,7 @@ def data_of_frame(
     """
     known = {"target": "class", "joiner": ",", "pair": "separate", "max_size": 40_000, "min_freq": 1}
     known |= {"max_tokens": 400, "keep": "head", "vectors": None, "valid_share": 0.1}
-    known |= {"folds": None, "fold": 0, "seed": 0}
+    known |= {"folds": None, "fold": 0, "max_examples": None, "seed": 0}
     if unknown := sorted(options.keys() - known.keys()):
         raise ParameterError.among("parameter", unknown[0], list(known), where="data_of_frame")
     _check(known | options)
@@ -339,6 +343,8 @@ def _check(options: Mapping[str, Any]) -> None:
         )
     if not options["joiner"]:
         raise ParameterError("joiner is empty", where=_WHERE, hint="joiner=','")
+    if (count := options["max_examples"]) is not None and count < 1:
+        raise ParameterError(f"max_examples={count}", where=_WHERE, hint="at least 1, or None for all")
     check_split(options["valid_share"], options["folds"], options["fold"])
 
 
@@ -372,6 +378,7 @@ def _data(
     valid_share: float,
     folds: int | None,
     fold: int,
+    max_examples: int | None,
     seed: int,
     reading: Mapping[str, Any],
 ) -> TextData:
@@ -412,6 +419,11 @@ def _data(
         parts = {part: rows._replace(words=cut(tokenizer, rows.texts)) for part, rows in parts.items()}
     sentences = [words for example in parts["train"].words for words in example]
     vocabulary = Vocabulary.from_tokens(sentences, max_size=max_size, min_freq=min_freq)
+    if max_examples is not None and max_examples < len(parts["train"].labels):
+        whole = parts["train"]
+        parts["train"] = whole.chosen(drawn_rows(whole.labels, max_examples, seed, is_class=target == "class"))
+        # a class of few texts may have none among those drawn
+        labels = labels_of({part: rows.labels for part, rows in parts.items()}, target, joiner, name)
     splits = {part: _texts(rows, vocabulary, given, labels) for part, rows in parts.items()}
     table = None if vectors is None else vectors.table(vocabulary, lambda: sentences)
     notes = [_note(part, rows.labels, labels) for part, rows in parts.items()]

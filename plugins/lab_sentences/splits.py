@@ -1,4 +1,4 @@
-"""Validation texts: a share of every class, whole groups, or one of several folds."""
+"""Validation texts: a share of every class, whole groups, or one of several folds; and few texts to train on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from lab.errors import DataError, ParameterError
 from lab.training.rng import derive_seed
 
-__all__ = ["check_split", "validation_rows"]
+__all__ = ["check_split", "drawn_rows", "validation_rows"]
 
 _WHERE = "dataset 'labelled_text'"
 
@@ -64,6 +64,23 @@ def validation_rows(
             chosen = order[round(len(own) * fold / folds) : round(len(own) * (fold + 1) / folds)]
         mask |= np.isin(units, chosen) & (strata == stratum)
     _check_parts(mask, np.asarray(labels), groups, folds, is_class=is_class, where=where)
+    return mask
+
+
+def drawn_rows(labels: Sequence[str], count: int, seed: int, *, is_class: bool) -> np.ndarray:
+    """Return the mask (N,) of ``count`` rows drawn at random, of each class in proportion if labels are classes.
+
+    The rows of a smaller count are among those of a larger one, so that a curve of sizes adds examples.
+    """
+    generator = np.random.default_rng(derive_seed(seed, "sentences", "drawn"))
+    strata = np.asarray(labels) if is_class else np.zeros(len(labels), int)
+    # Each row gets the share of its class that is drawn before it; the smallest shares are taken.
+    shares = np.empty(len(labels))
+    for stratum in np.unique(strata):
+        own = np.flatnonzero(strata == stratum)
+        shares[own] = (generator.permutation(len(own)) + 0.5) / len(own)
+    mask = np.zeros(len(labels), bool)
+    mask[np.argsort(shares, kind="stable")[:count]] = True
     return mask
 
 

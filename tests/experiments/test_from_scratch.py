@@ -318,6 +318,17 @@ def test_schedules_have_the_rates_that_the_book_plots():
     assert module.RATE * module.square_root(3) == pytest.approx(0.05)
 
 
+@pytest.mark.skipif(not os.environ.get("LAB_DATA"), reason="LAB_DATA is not set: The Time Machine is not here")
+def test_the_time_machine_has_the_counts_that_the_book_prints():
+    from lab_charlm.data import char_text
+
+    data = char_text("timemachine")
+    text = data.vocab.decode(torch.cat([data.train.ids, data.valid.ids]).tolist())
+    words = "".join(letter if "a" <= letter <= "z" else " " for letter in text).split()
+    most = [load("zipf").grams(words, n).most_common(1)[0] for n in (1, 2, 3)]
+    assert most == [(("the",), 2261), (("of", "the"), 309), (("the", "time", "traveller"), 59)]
+
+
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_smoothed_counts_are_probabilities_at_each_level(n: int) -> None:
     module, words = load("laplace_smoothing"), ["a", "b", "a", "b", "b", "c", "a", "a", "b"]

@@ -168,6 +168,16 @@ def test_penn_treebank_has_the_published_counts():
     assert data.vocab_size == 10_001
 
 
+def test_phrases_of_sst2_are_a_text_without_their_labels():
+    if not os.environ.get("LAB_DATA"):
+        pytest.skip("LAB_DATA is not set: SST-2 is not here")
+    data = text("sst2", bptt=32)
+    # the words of 60,614, 6,735 and 872 texts, and the end of each
+    assert [len(split.ids) for split in (data.train, data.valid, data.test)] == [630_371, 70_702, 17_918]
+    first = [data.vocab.tokens[number] for number in data.train.ids[:6].tolist()]
+    assert first == ["when", "are", "bears", "bears", "and", "<eos>"]
+
+
 def test_every_piece_of_the_training_text_is_known(tmp_path):
     path = tmp_path / "zebra.txt"
     path.write_text(LINES + "a zebra\n" + LINES, encoding="utf-8")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import attrs
@@ -20,6 +22,8 @@ from lab_text.vocabulary import Vocabulary
 
 from lab import Experiment, Study, use
 from lab.errors import LabError, ParameterError
+from lab.registry.plugins import load_catalog
+from lab.study.load import load_study, override
 
 
 def _data(*tokens):
@@ -125,19 +129,58 @@ def small_language_model():
     )
 
 
-def test_a_pretraining_is_trained_once_and_found_by_all_that_start_from_it(tmp_path, monkeypatch, caplog):
-    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
-    base = Experiment(
+def tuned(**options):
+    return Experiment(
         dataset=use("text", corpus="embedded_questions", max_lines=150, bptt=8),
         architecture=use("rnn_lm", hidden_size=8, layers=1, tied=True),
         loss="sequence_nll",
         sampler="streams",
         stepper="next_token",
-        callbacks=[use("start_from", pretraining=small_language_model)],
+        callbacks=[use("start_from", **options)],
         lr=1e-3,
         batch_size=16,
         epochs=1,
     )
+
+
+def test_settings_of_the_pretraining_change_as_with_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    base = tuned(pretraining=small_language_model, settings=["epochs=2", "dataset.max_lines=250"])
+    [run] = Study(base, seeds=1, name="tuned").run(runs=tmp_path / "runs").runs
+    assert run.status == "finished"
+    longer = attrs.evolve(
+        small_language_model(), epochs=2, dataset=use("text", corpus="embedded_questions", max_lines=250, bptt=8)
+    )
+    [found] = Study(longer, seeds=[0], name="pretraining").run(runs=tmp_path / "runs").runs
+    assert len(found.history()) == 2
+    # found, not trained again
+    assert len(list((tmp_path / "runs" / ".store").glob("*/result.json"))) == 2
+
+
+def test_the_second_cycle_on_penn_treebank_starts_from_the_first(tmp_path, caplog):
+    if not os.environ.get("LAB_DATA"):
+        pytest.skip("LAB_DATA is not set: Penn Treebank is not here")
+    catalog = load_catalog()
+    study = load_study(Path(__file__).parents[3] / "experiments" / "ptb_lstm.py", catalog)
+    small = "dataset.max_lines=60"
+    settings = ["epochs=1", small, f'callbacks.start_from.settings=["epochs=1", "{small}"]']
+    with caplog.at_level(logging.WARNING, "lab"):
+        [run] = override(study, settings, catalog).run(runs=tmp_path / "runs").runs
+    assert run.status == "finished"
+    assert len(list((tmp_path / "runs" / ".store").glob("*/result.json"))) == 2
+    assert any("11 tensors copied" in record.message for record in caplog.records)
+
+
+def test_wrong_settings_of_the_pretraining_are_told():
+    with pytest.raises(LabError, match="max_linse"):
+        StartFrom(pretraining=small_language_model, settings=["dataset.max_linse=3"]).check(SimpleNamespace())
+    with pytest.raises(ParameterError, match="settings of a run that is finished cannot change"):
+        StartFrom(run="abc", settings=["epochs=1"])
+
+
+def test_a_pretraining_is_trained_once_and_found_by_all_that_start_from_it(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    base = tuned(pretraining=small_language_model)
     with caplog.at_level(logging.WARNING, "lab"):
         results = Study(base, seeds=2, name="tuned").run(runs=tmp_path / "runs")
     assert [run.status for run in results.runs] == ["finished", "finished"]

@@ -91,6 +91,24 @@ def test_texts_of_both_parts_are_told(tmp_path):
     assert "valid: 2 texts that the training part has, too" in data.notes
 
 
+def test_few_examples_are_drawn_by_class_and_words_of_the_others_are_known(tmp_path):
+    path = written(tmp_path, table())
+    whole = labelled_text(path=path, valid_share=0.2)
+    few, more = (labelled_text(path=path, valid_share=0.2, max_examples=count) for count in (6, 12))
+    assert Counter(few.train.target.tolist()) == {0: 4, 1: 2}
+    assert few.vocabulary.words == whole.vocabulary.words
+    assert len(few.valid.ids) == len(whole.valid.ids)
+    assert {tuple(ids) for ids in few.train.ids} < {tuple(ids) for ids in more.train.ids}
+    other = labelled_text(path=path, valid_share=0.2, max_examples=6, seed=1)
+    assert other.fingerprint != few.fingerprint
+    assert labelled_text(path=path, valid_share=0.2, max_examples=100).fingerprint == whole.fingerprint
+
+
+def test_a_class_without_a_drawn_text_is_told(tmp_path):
+    with pytest.raises(DataError, match="1 class in 1 text, at least 2 needed"):
+        labelled_text(path=written(tmp_path, table()), max_examples=1)
+
+
 def test_a_class_with_one_text_stays_in_training(tmp_path):
     data = labelled_text(path=written(tmp_path, table([*ROWS, ("odd", "rare")])))
     number = data.class_names.index("rare")
@@ -145,7 +163,9 @@ def test_other_formats_and_corpora_are_refused(tmp_path):
         labelled_text("ptb")
 
 
-@pytest.mark.parametrize("wrong", [{"max_tokens": 0}, {"min_freq": 0}, {"max_size": 0}, {"valid_share": 1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"max_tokens": 0}, {"min_freq": 0}, {"max_size": 0}, {"valid_share": 1.0}, {"max_examples": 0}]
+)
 def test_parameters_out_of_range_are_refused(wrong):
     with pytest.raises(ParameterError):
         labelled_text(**wrong)
