@@ -10,7 +10,7 @@ after so few steps on these pictures, at 5.3e-3 and 5.5e-3 on validation picture
 
     lab run experiments/book_ssd.py --set "optimizer=sgd(weight_decay=0.0005)" --set lr=0.2 --set callbacks=[draw_boxes]
 
-In the book's size, half an hour on one core:
+In the book's size, about 40 minutes on one core:
 
     lab run experiments/book_ssd.py --set dataset.size=256 --set dataset.train=1000 --set batch_size=32 --epochs 20
 """

@@ -12,7 +12,7 @@ base = Experiment(
     architecture=use("dot_bias", n_factors=50, dropout=0.55, std=0.0066),
     loss="mse",
     optimizer=use("adamw", weight_decay=0.17),
-    callbacks=["one_cycle", "item_map"],
+    callbacks=["one_cycle", use("item_map", among=3_000, components=3, count=50)],
     metrics=["rmse", "ndcg"],
     lr=4e-3,
     batch_size=128,

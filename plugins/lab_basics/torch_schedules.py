@@ -47,6 +47,10 @@ class TorchSchedule(Schedule):
         self._rate = 1.0
         self._curves: dict[Any, tuple[list[float], list[float] | None]] = {}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the curves are computed again from the scheduler."""
+        return {}
+
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
         factors, _ = self._curve(steps, steps_per_epoch)
         return factors[self._count(step, steps_per_epoch)]

@@ -32,15 +32,23 @@ def _text(content: Mapping[str, Any]) -> str:
         if content[name]:
             lines.append(f"  {name} bias:")
             lines += [f"    {bias:+.2f}  {title}" for title, bias in content[name][:5]]
+    for number, ends in enumerate(content.get("components", ()), 1):
+        for end, items in zip(("one", "the other"), ends, strict=True):
+            lines.append(f"  component {number}, {end} end:")
+            lines += [f"    {score:+.2f}  {title}" for title, score in items[:5]]
     return "\n".join(lines) or "  no biases; report.html shows the map"
 
 
 def _html(content: Mapping[str, Any]) -> str:
     from lab_collab.plots import plot_map
 
-    tables = ""
-    for name in ("highest", "lowest"):
-        rows = "".join(f"<tr><td>{html.escape(title)}</td><td>{bias:+.3f}</td></tr>" for title, bias in content[name])
-        if rows:
-            tables += f"<table><caption>{name} bias</caption><tbody>{rows}</tbody></table>"
+    tables = "".join(_table(f"{name} bias", content[name]) for name in ("highest", "lowest"))
+    for number, ends in enumerate(content.get("components", ()), 1):
+        for end, items in zip(("one end", "the other end"), ends, strict=True):
+            tables += _table(f"component {number}, {end}", items)
     return tables + figure_html(plot_map(content["map"]), "map of items")
+
+
+def _table(caption: str, items: Sequence[tuple[str, float]]) -> str:
+    rows = "".join(f"<tr><td>{html.escape(title)}</td><td>{value:+.3f}</td></tr>" for title, value in items)
+    return f"<table><caption>{caption}</caption><tbody>{rows}</tbody></table>" if rows else ""

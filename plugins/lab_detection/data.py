@@ -229,7 +229,7 @@ class BoxData(_PictureData):
             kinds, boxes, scores = objects[:, 0].astype(int), objects[:, 1:5], np.full(len(objects), np.nan)
             drawn = None if masks is None else (masks[row][present] > 0.5).numpy()
             pictures.append(Shown(pixels, np.zeros((0, 5)), kinds, scores, boxes, masks=drawn))
-        return plot_boxes(pictures, self.class_names)
+        return plot_boxes(pictures, self.class_names, edge=2.6)
 
 
 @attrs.define(eq=False, kw_only=True)

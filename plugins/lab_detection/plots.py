@@ -50,14 +50,15 @@ def _picture(pixels: Tensor) -> np.ndarray:
 def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int = 4, edge: float = 1.6) -> Figure:
     """Plot pictures with detected boxes (solid, with class and score) and the objects' own (dashed, white).
 
-    Where a picture has many boxes, pictures are larger and columns fewer; where there is no room for names even then,
-    boxes have their score alone, and a legend has the classes.
+    Where a picture has many boxes, a few pictures are larger in fewer columns; where there is no room for names even
+    then, boxes have their score alone, and a legend has the classes.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
     most = max(len(each.kinds) for each in pictures)
-    if most > NAMES_PER_INCH * edge and columns > 2:
+    # More than two rows would become a long strip.
+    if most > NAMES_PER_INCH * edge and columns > 2 and len(pictures) <= 2 * columns:
         columns, edge = columns // 2, 2 * edge
     columns = max(1, min(columns, len(pictures)))
     rows = -(-len(pictures) // columns)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 
@@ -57,6 +58,13 @@ MARKS = {"better": "▲", "worse": "▼", "open": "○"}
 PLAIN_COLUMNS = ("arm", "seed", "status", "key")
 TABLE_EPOCHS = 12
 """Epochs of a longer history that the table shows, evenly spaced."""
+
+
+class Paragraph(NamedTuple):
+    """A paragraph of a question; code keeps its lines."""
+
+    text: str
+    is_code: bool
 
 
 def write_report(record: StudyRecord, results: Results, sections: Sequence[Section] = ()) -> Path:
@@ -189,13 +197,21 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
     }
 
 
-def _title(record: StudyRecord) -> tuple[str, list[str]]:
+def _title(record: StudyRecord) -> tuple[str, list[Paragraph]]:
     """Return the heading and the text below it: the question's first paragraph is the heading if it is short."""
-    paragraphs = [" ".join(part.split()) for part in record.study.question.split("\n\n") if part.strip()]
+    paragraphs = [_paragraph(part) for part in record.study.question.split("\n\n") if part.strip()]
     # a long paragraph as a heading would fill a phone's screen
-    if paragraphs and len(paragraphs[0]) <= MAX_TITLE_LENGTH:
-        return paragraphs[0], paragraphs[1:]
+    if paragraphs and not paragraphs[0].is_code and len(paragraphs[0].text) <= MAX_TITLE_LENGTH:
+        return paragraphs[0].text, paragraphs[1:]
     return record.study.name, paragraphs
+
+
+def _paragraph(text: str) -> Paragraph:
+    """Return a paragraph of a docstring; indented ones are commands, whose lines stay as they are."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if all(line.startswith("    ") for line in lines):
+        return Paragraph(textwrap.dedent("\n".join(lines)), is_code=True)
+    return Paragraph(" ".join(text.split()), is_code=False)
 
 
 # --- the answer -------------------------------------------------------------------------------------------------------

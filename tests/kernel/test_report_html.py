@@ -136,6 +136,13 @@ def test_what_a_plugin_gives_as_html_stands_as_html(tmp_path: Path) -> None:
     assert ("p", {"data-map": "1"}) in page.tags
 
 
+def test_commands_in_a_question_keep_their_lines(tmp_path: Path) -> None:
+    store_study(
+        tmp_path, question="Does it?\n\nIn its size:\n\n    lab run a.py \\\n        --epochs 20\n\nWe think so."
+    )
+    assert "<pre>lab run a.py \\\n    --epochs 20</pre>" in render_report(*read(tmp_path))
+
+
 def test_a_long_question_is_no_heading(tmp_path: Path) -> None:
     question = "Does it matter " + "very " * 40 + "much?\n\nWe think so."
     store_study(tmp_path, question=question)

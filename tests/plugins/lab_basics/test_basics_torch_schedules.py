@@ -80,6 +80,15 @@ def test_a_schedule_multiplies_with_others():
     assert combined([step, warmup], 6, 2).factors == pytest.approx([0.01, 0.505, 0.5, 0.5, 0.25, 0.25])
 
 
+def test_a_plan_has_no_note_on_curves_that_are_computed_again():
+    from lab.study.unkept import unkept_notes
+    from lab.training.stepper import Supervised
+
+    schedule = TorchSchedule(scheduler=lr_scheduler.StepLR)
+    assert unkept_notes([schedule], Supervised()) == []
+    assert schedule.state_dict() == {}
+
+
 def test_a_resumed_fit_has_the_rates_of_a_whole_one(make_learner, tmp_path):
     from lab.training.checkpoint import Checkpoint
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -143,7 +145,7 @@ def study(tmp_path_factory):
         dataset=use("ratings", max_rows=1500),
         architecture=use("dot_bias", n_factors=4),
         loss="mse",
-        callbacks=[use("item_map", count=8, ranked=3)],
+        callbacks=[use("item_map", count=8, ranked=3, among=20, components=2)],
         batch_size=64,
     )
     runs = tmp_path_factory.mktemp("study") / "runs"
@@ -157,6 +159,10 @@ def test_a_run_leaves_its_items_and_their_map(study):
     [section] = sections(results.runs)
     assert section.title == "Items by bias"
     assert "highest bias" in section.text
+    assert "component 2, the other end:" in section.text
+    content = json.loads((folder / "items.json").read_text(encoding="utf-8"))
+    assert [[len(end) for end in ends] for ends in content["components"]] == [[3, 3], [3, 3]]
+    assert len({title for name in ("highest", "lowest") for title, _ in content[name]}) == 6
     assert "<svg" in section.html
 
 
