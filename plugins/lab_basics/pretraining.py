@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.errors import LabError, ParameterError
+from lab.errors import LabError, ParameterError, StudyError
 from lab.training.callback import Callback
 from lab.training.rng import global_random_state, set_global_random_state
 
 if TYPE_CHECKING:
-    from lab import Experiment
+    from lab import Experiment, Study
     from lab.training import Learner
 
 __all__ = ["FromRun"]
@@ -24,11 +24,13 @@ class FromRun(Callback):
         run: key of a finished run, or its first digits.
         pretraining: a function without parameters that returns the experiment to train first, instead of ``run``. Runs
             with the same pretraining and seed share it.
+        settings: changes of the pretraining, written as after ``--set``: ``["epochs=1", "dataset.max_lines=300"]``.
         seed: of the pretraining; None is the seed of the run that begins with it.
         runs: folder of runs; None for that of this run.
 
     Raises:
-        ParameterError: neither or both of ``run`` and ``pretraining`` are given.
+        ParameterError: neither or both of ``run`` and ``pretraining`` are given, or ``settings`` without the latter.
+        StudyError: the pretraining has no such settings.
         LabError: the run is gone or not finished.
     """
 
@@ -41,6 +43,7 @@ class FromRun(Callback):
         *,
         run: str = "",
         pretraining: Callable[[], Experiment] | None = None,
+        settings: Sequence[str] = (),
         seed: int | None = None,
         runs: str | None = None,
     ) -> None:
@@ -50,13 +53,22 @@ class FromRun(Callback):
                 where=f"callback '{self.name}'",
                 hint=f"{self.name}(run='KEY'); lab runs lists the keys",
             )
-        self.run, self.pretraining, self.seed, self.runs = run, pretraining, seed, runs
+        if settings and pretraining is None:
+            raise ParameterError(
+                "settings of a run that is finished cannot change",
+                where=f"callback '{self.name}'",
+                hint="pretraining=",
+            )
+        self.run, self.pretraining, self.settings = run, pretraining, list(settings)
+        self.seed, self.runs = seed, runs
 
     def take(self, learner: Learner, source: Learner) -> None:
         """Copy what is needed from the trained ``source`` into ``learner``."""
         raise NotImplementedError
 
     def check(self, learner: Learner) -> None:  # type: ignore[override]
+        if self.settings:
+            self._study(0)
         folder = self._folder(learner)
         # Without a folder of runs, as in a plan, this is told when training starts.
         if self.run and folder is not None:
@@ -88,12 +100,26 @@ class FromRun(Callback):
         stored = None if learner.folder is None else learner.folder.resolve().parent
         return stored.parent if stored is not None and stored.name == ".store" else None
 
-    def _pretrained(self, folder: Path, seed: int) -> str:
-        """Return the key of the pretraining, which is trained unless it is found."""
+    def _study(self, seed: int) -> Study:
+        """Return the pretraining as a study of one run."""
         from lab import Study
 
         assert self.pretraining is not None
-        [run] = Study(self.pretraining(), seeds=[seed], name="pretraining").run(runs=folder).runs
+        study = Study(self.pretraining(), seeds=[seed], name="pretraining")
+        if not self.settings:
+            return study
+        from lab.registry.plugins import load_catalog
+        from lab.study.load import override
+
+        catalog, where = load_catalog(), f"callback '{self.name}', settings"
+        study = override(study, self.settings, catalog, where=where)
+        if problems := study.problems(catalog):
+            raise StudyError(problems, where=where)
+        return study
+
+    def _pretrained(self, folder: Path, seed: int) -> str:
+        """Return the key of the pretraining, which is trained unless it is found."""
+        [run] = self._study(seed).run(runs=folder).runs
         if run.status != "finished":
             raise LabError(f"the pretraining {run.status}", where=f"run {run.key}", hint=f"lab runs show {run.key}")
         return str(run.key)

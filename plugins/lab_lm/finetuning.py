@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lab_basics.pretraining import FromRun
 from torch import Tensor, nn
 
-from lab.errors import LabError, ParameterError, StudyError
-from lab.training.callback import Callback
-from lab.training.rng import global_random_state, set_global_random_state
+from lab.errors import LabError
 from lab_lm.encoders import LanguageEncoder
 
 if TYPE_CHECKING:
-    from lab import Experiment, Study
+    from lab import Experiment
     from lab.training import Learner
 
 __all__ = ["StartFrom", "remapped", "start_from"]
@@ -26,7 +24,7 @@ _ALIASES = {"_unk": "<unk>", "_eos_": "<eos>", "_pad_": "<pad>"}
 """Special tokens of ``lab_text`` and what they are in a language model."""
 
 
-class StartFrom(Callback):
+class StartFrom(FromRun):
     """Start from the weights of an earlier run.
 
     A language model takes all weights of a run of the same architecture. A model with an ``encoder`` of this plugin
@@ -41,7 +39,7 @@ class StartFrom(Callback):
         run: key of a finished run, or its first digits.
         pretraining: a function without parameters that returns the experiment to train first, instead of ``run``.
         settings: changes of the pretraining, written as after ``--set``: ``["epochs=1", "dataset.max_lines=300"]``.
-        seed: of the pretraining.
+        seed: of the pretraining; None is the seed of the run that begins with it.
         remap: if the vocabularies differ, map the rows of the embedding; False refuses other vocabularies.
         runs: folder of runs; None for that of this run.
 
@@ -52,88 +50,22 @@ class StartFrom(Callback):
             another vocabulary and ``remap`` is False.
     """
 
-    reads_metrics = False
-    # A plan must not train, and does not know the folder of runs.
-    rehearse = False
-
     def __init__(
         self,
         *,
         run: str = "",
         pretraining: Callable[[], Experiment] | None = None,
         settings: Sequence[str] = (),
-        seed: int = 0,
+        seed: int | None = 0,
         remap: bool = True,
         runs: str | None = None,
     ) -> None:
-        if bool(run) == (pretraining is not None):
-            raise ParameterError(
-                "give either the key of a run or the experiment of a pretraining",
-                where=_WHERE,
-                hint="start_from(run='KEY'); lab runs lists the keys",
-            )
-        if settings and pretraining is None:
-            raise ParameterError("settings of a run that is finished cannot change", where=_WHERE, hint="pretraining=")
-        self.run, self.pretraining, self.settings = run, pretraining, list(settings)
-        self.seed, self.remap, self.runs = seed, remap, runs
+        super().__init__(run=run, pretraining=pretraining, settings=settings, seed=seed, runs=runs)
+        self.remap = remap
 
-    def check(self, learner: Learner) -> None:
-        if self.settings:
-            self._study()
-        folder = self._folder(learner)
-        # Without a folder of runs, as in a plan, this is told when training starts.
-        if self.run and folder is not None:
-            from lab.study.rebuild import finished_run
-            from lab.study.store import Store
-
-            finished_run(Store(folder), self.run)
-
-    def before_fit(self, learner: Learner) -> None:
-        # A resumed run has its weights already.
-        if learner.position.step:
-            return
-        from lab.study.rebuild import load
-
-        # Loading and training build models and draw numbers; this run's must stay as they are without them.
-        state = global_random_state(learner.device)
-        try:
-            folder = self._folder(learner) or Path("runs")
-            source = load(self.run or self._pretrained(folder), folder)
-        finally:
-            set_global_random_state(state, learner.device)
+    def take(self, learner: Learner, source: Learner) -> None:
         lines = start_from(learner.model, learner.data, source.model, source.data, remap=self.remap)
         learner.say("\n  ".join(["start_from:", *lines]))
-
-    def _folder(self, learner: Learner) -> Path | None:
-        if self.runs is not None:
-            return Path(self.runs)
-        # runs/.store/<key>
-        stored = None if learner.folder is None else learner.folder.resolve().parent
-        return stored.parent if stored is not None and stored.name == ".store" else None
-
-    def _study(self) -> Study:
-        """Return the pretraining as a study of one run."""
-        from lab import Study
-
-        assert self.pretraining is not None
-        study = Study(self.pretraining(), seeds=[self.seed], name="pretraining")
-        if not self.settings:
-            return study
-        from lab.registry.plugins import load_catalog
-        from lab.study.load import override
-
-        catalog, where = load_catalog(), f"{_WHERE}, settings"
-        study = override(study, self.settings, catalog, where=where)
-        if problems := study.problems(catalog):
-            raise StudyError(problems, where=where)
-        return study
-
-    def _pretrained(self, folder: Path) -> str:
-        """Return the key of the pretraining, which is trained unless it is found."""
-        [run] = self._study().run(runs=folder).runs
-        if run.status != "finished":
-            raise LabError(f"the pretraining {run.status}", where=f"run {run.key}", hint=f"lab runs show {run.key}")
-        return str(run.key)
 
 
 def start_from(model: nn.Module, data: Any, source: nn.Module, source_data: Any, *, remap: bool = True) -> list[str]:

@@ -34,11 +34,13 @@ class BodyFrom(FromRun):
     Args:
         run: key of a finished run, or its first digits.
         pretraining: a function without parameters that returns the experiment to train first, instead of ``run``.
+        settings: changes of the pretraining, written as after ``--set``: ``["epochs=1"]``.
         seed: of the pretraining; None is the seed of the run, so that every seed has a net of its own.
         runs: folder of runs; None for that of this run.
 
     Raises:
-        ParameterError: neither or both of ``run`` and ``pretraining`` are given.
+        ParameterError: neither or both of ``run`` and ``pretraining`` are given, or ``settings`` without the latter.
+        StudyError: the pretraining has no such settings.
         LabError: the run is gone or not finished, or the body is of another architecture.
     """
 
