@@ -223,6 +223,15 @@ def test_a_function_that_torch_itself_wraps_in_a_run_is_no_change(caplog: Any, m
     assert not caplog.text
 
 
+def test_a_step_that_torch_adds_to_a_class_of_optimizers_is_no_change(caplog: Any, monkeypatch: Any) -> None:
+    adam = torch.optim.Adam
+    monkeypatch.delattr(torch.optim.AdamW, "step", raising=False)
+    with isolated("run 1"):
+        # as the first AdamW of a process does, whose step is Adam's
+        monkeypatch.setattr(torch.optim.AdamW, "step", adam.profile_hook_step(adam.step), raising=False)
+    assert not caplog.text
+
+
 def test_a_function_that_a_run_wraps_in_another_way_is_put_back(caplog: Any) -> None:
     original = nn.functional.relu
     with isolated("run 1"):
