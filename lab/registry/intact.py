@@ -136,12 +136,16 @@ def _restore(namespace: Any, old: Mapping[str, Any]) -> list[str]:
             if value is not old[name] and callable(old[name]) and not _is_harmless(value, old[name]):
                 setattr(namespace, name, old[name])
                 changed.append(name)
-        elif isinstance(namespace, type) and callable(value) and hasattr(super(namespace, namespace), name):
-            # A name added to a class may override an inherited method, such as Module.__call__ in a subclass; torch
-            # adds AdamW.step, the step of Adam in its wrapper.
-            if not _is_harmless(value, getattr(super(namespace, namespace), name)):
-                delattr(namespace, name)
-                changed.append(name)
+        elif (
+            isinstance(namespace, type)
+            and callable(value)
+            and hasattr(super(namespace, namespace), name)
+            # torch adds AdamW.step, the step of Adam in its wrapper
+            and not _is_harmless(value, getattr(super(namespace, namespace), name))
+        ):
+            # A name added to a class may override an inherited method, such as Module.__call__ in a subclass.
+            delattr(namespace, name)
+            changed.append(name)
     for name in [name for name in old if name not in vars(namespace) and callable(old[name])]:
         setattr(namespace, name, old[name])
         changed.append(name)
