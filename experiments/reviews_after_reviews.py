@@ -1,9 +1,9 @@
 """Does a classifier of film reviews gain from a language model that read the reviews before, without their labels?
 
-The language model reads all 2,000 reviews once for all arms and seeds; the classifier learns from the last 150 words of
-1,600 of them, and 400 validate. Its weights are larger than fresh ones, so a learning rate that suits a classifier from
-scratch may be too low for it: both start at both rates, which were chosen on fold 0. From scratch at 1e-2, validation
-accuracy is 0.791 (four seeds); the other arms are not measured yet. Needs LAB_DATA.
+The language model reads all 2,000 reviews once for all arms and seeds, also those that validate, but no labels; the
+classifier learns from the last 150 words of 1,600 of them, and 400 validate. The weights that it starts from are larger
+than fresh ones, so a learning rate that suits a classifier from scratch may be too low for it: both start at two rates.
+From scratch at 1e-2, validation accuracy is 0.791 (four seeds); the other arms are not measured yet. Needs LAB_DATA.
 """
 
 from lab import Experiment, Study, use
