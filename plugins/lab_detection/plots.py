@@ -18,6 +18,8 @@ __all__ = ["Shown", "as_png", "plot_boxes", "plot_curves", "plot_masks", "png_of
 
 COLORS = ("#e41a1c", "#377eb8", "#4daf4a", "#ff7f00", "#984ea3", "#f781bf", "#a65628", "#17becf", "#bcbd22", "#666666")
 
+MAX_LEGEND = 15
+"""Largest number of classes in the legend of masks."""
 NAMES_PER_INCH = 3
 """Number of boxes whose class can be read, per inch of a picture's edge."""
 
@@ -138,7 +140,7 @@ def plot_masks(
 ) -> Figure:
     """Plot pictures (N, C, H, W), their masks (N, H, W) and predicted ones below one another, with a legend of classes.
 
-    More than ``columns`` pictures go on below.
+    More than ``columns`` pictures go on below. The legend has the classes in these masks, the first ``MAX_LEGEND``.
     """
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
@@ -146,7 +148,17 @@ def plot_masks(
 
     columns, rows = max(1, min(columns, len(pixels))), 2 if found is None else 3
     blocks = -(-len(pixels) // columns)
-    figure = Figure(figsize=(1.5 * columns + 0.6, 1.6 * rows * blocks + 0.4), layout="constrained")
+    drawn = np.unique(np.concatenate([each.numpy().ravel() for each in (truths, found) if each is not None]))
+    kinds = [int(number) for number in drawn if 0 < number < len(names)]
+    labels = [names[number] if len(names[number]) <= 24 else f"{names[number][:23]}…" for number in kinds[:MAX_LEGEND]]
+    if len(kinds) > MAX_LEGEND:
+        labels.append(f"and {len(kinds) - MAX_LEGEND} more")
+    # Inches of an entry at this font size; a legend wider or higher than its room would cover the pictures.
+    entry = 0.6 + 0.08 * max(map(len, labels), default=0)
+    across = max(1.5 * columns + 0.6, entry)
+    ncols = max(1, min(5, int(across / entry)))
+    below = 0.2 * max(0, -(-len(labels) // ncols) - 1)
+    figure = Figure(figsize=(across, 1.6 * rows * blocks + 0.4 + below), layout="constrained")
     axes = figure.subplots(rows * blocks, columns, squeeze=False)
     # The last block may have fewer pictures.
     for axis in axes[-rows:].ravel():
@@ -171,8 +183,10 @@ def plot_masks(
             axis.imshow(np.ma.masked_where(hidden, mask.numpy()), alpha=0.8, **palette)
     for row in range(rows * blocks):
         axes[row, 0].set_ylabel(("picture", "target", "predicted")[row % rows], fontsize=9)
-    patches = [Patch(color=color, label=name) for color, name in zip(colors[1:], names[1:], strict=True)]
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(5, len(names)), fontsize=9)
+    shades = [*(colors[number] for number in kinds[:MAX_LEGEND]), "none"]
+    patches = [Patch(color=color, label=label) for color, label in zip(shades, labels, strict=False)]
+    if patches:
+        figure.legend(handles=patches, loc="outside lower center", ncols=ncols, fontsize=9)
     return figure
 
 

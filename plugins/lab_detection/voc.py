@@ -10,13 +10,14 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 import numpy as np
-from lab_basics.notes import counted, log_notes
+from lab_basics.notes import counted, log_notes, percent
 from lab_text.corpora import Corpus, find_corpus
 
 from lab.errors import DataError, ParameterError
@@ -392,7 +393,7 @@ def _kind(value: Any) -> str:
 
 
 def _entries(rows: list[Any], kind: str, field: str, where: str, problems: list[str]) -> dict[Any, str]:
-    """Return the ids of images or categories → their names, empty where there is none; add what is wrong to problems."""
+    """Return the ids of images or categories → their names, empty where there is none; add a problem for each fault."""
     found: dict[Any, str] = {}
     for number, each in enumerate(rows):
         faults, given = [], each if isinstance(each, dict) else {}
@@ -572,9 +573,47 @@ def voc_masks(
     splits = [
         (np.stack([read[name][0] for name in names]), np.stack([read[name][1] for name in names])) for names in lists
     ]
-    notes = [f"{split}: {len(names)} pictures" for split, names in zip(SPLITS, lists, strict=False)]
-    log_notes(path, notes, remarks)
-    return mask_data(splits, named, notes=[*notes, *remarks])
+    notes = [
+        f"{split}: {len(names)} pictures ({_shares(target, named)})"
+        for split, names, (_, target) in zip(SPLITS, lists, splits, strict=False)
+    ]
+    told = (
+        remarks if classes is not None else remarks + _gaps({name: mask for name, (_, mask) in read.items()}, highest)
+    )
+    log_notes(path, notes, told)
+    return mask_data(splits, named, notes=[*notes, *told])
+
+
+def _shares(masks: np.ndarray, names: Sequence[str]) -> str:
+    """Return in how many masks (N, H, W) each class occurs, and its share of all pixels."""
+    pictures = np.zeros(256, np.int64)
+    for mask in masks:
+        pictures[np.unique(mask)] += 1
+    pixels = np.bincount(masks.reshape(-1), minlength=256)
+    found = [
+        f"{name} in {pictures[number]} ({percent(int(pixels[number]), masks.size)} of pixels)"
+        for number, name in enumerate(names)
+        if pictures[number]
+    ]
+    if pictures[IGNORED]:
+        found.append(f"ignored {percent(int(pixels[IGNORED]), masks.size)} of pixels")
+    missing = sum(not pictures[number] for number in range(len(names)))
+    return ", ".join(_shortened(found, MAX_NOTED) + ([f"{missing} classes in none"] if missing else []))
+
+
+def _gaps(masks: Mapping[str, np.ndarray], highest: int) -> list[str]:
+    """Return a sentence on class numbers below the highest that no mask has; a stray value makes classes of them."""
+    present = sorted({int(number) for mask in masks.values() for number in np.unique(mask)} | {0})
+    present = [number for number in present if number <= highest]
+    between = [(low + 1, high - 1) for low, high in pairwise(present) if high > low + 1]
+    if not between:
+        return []
+    shown = _shortened([f"{low}" if low == high else f"{low} to {high}" for low, high in between], MAX_NOTED)
+    having = [name for name, mask in masks.items() if (mask == highest).any()]
+    return [
+        f"class numbers {', '.join(shown)} are in no mask, but count as classes, since {highest} is in "
+        f"{counted(len(having), 'mask')}: {', '.join(_shortened(having, 3))}; classes=[…] names those there are"
+    ]
 
 
 def voc_colors() -> list[tuple[int, int, int]]:

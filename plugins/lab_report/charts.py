@@ -191,7 +191,8 @@ def scores_chart(scores: Mapping[str, Sequence[float]], metric: str, overlap: fl
     points = [{"arm": arm, "score": value} for arm, values in finite.items() for value in values]
     means = [{"arm": arm, **_mean_and_interval(values, overlap)} for arm, values in finite.items()]
     y = _rows(list(finite))
-    x = {"field": "score", "type": "quantitative", "title": None, "axis": {"tickCount": 6}, "scale": {"zero": False}}
+    axis = {"tickCount": 6, "labelExpr": _label("x")}
+    x = {"field": "score", "type": "quantitative", "title": None, "axis": axis, "scale": {"zero": False}}
     color = {
         "field": "arm",
         "type": "nominal",
@@ -247,6 +248,11 @@ def _mean_and_interval(values: Sequence[float], overlap: float) -> dict[str, flo
         return {"score": summary.mean, "low": None, "high": None}
     half = float(stdtrit(summary.n - 1, 1 - LEVEL / 2)) * summary.spread * math.sqrt(1 / summary.n + overlap)
     return {"score": summary.mean, "low": _plain(summary.mean - half), "high": _plain(summary.mean + half)}
+
+
+def _label(channel: str) -> str:
+    """Return the expression for the labels of an axis: Vega rounds the only value of one whose values are all equal."""
+    return f"domain('{channel}')[0] === domain('{channel}')[1] ? format(datum.value, '.4~g') : datum.label"
 
 
 def _spoken_interval(low: float, high: float) -> str:
@@ -320,7 +326,7 @@ def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
         "scale": {"nice": False, "padding": 6},
     }
     # without zero: accuracies between 0.90 and 0.92 would be one flat line
-    value = {"type": "quantitative", "title": None, "scale": {"zero": False}}
+    value = {"type": "quantitative", "title": None, "axis": {"labelExpr": _label("y")}, "scale": {"zero": False}}
     color = {
         "field": "arm",
         "type": "nominal",

@@ -131,11 +131,11 @@ class ComparisonTable:
     def note(self) -> str:
         """How to read the table."""
         found = [row.comparison for row in self.rows if row.comparison is not None]
-        text = "± is the standard deviation over seeds."
+        text = "± is the standard deviation over seeds"
         if found:
             other = "the arm above" if self.stepwise else against(self.rows)
             pairs = pairing(found) if self.paired else "not paired"
-            text += f" Δ is the mean difference in {self.metric} from {other}, {pairs}"
+            text += f". Δ is the mean difference in {self.metric} from {other}, {pairs}"
             text += ", with intervals that hold together in 95 %" if has_intervals(found) else f"; {NO_INTERVALS}"
         text += f"; {self.direction} is better."
         if found:
@@ -149,7 +149,7 @@ def _tests(found: Sequence[ArmComparison | Effect]) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('?') else '.'}"
 
 
 @attrs.frozen

@@ -155,3 +155,29 @@ def test_more_masks_than_columns_go_on_below():
     assert [len([axis for axis in figure.axes if axis.axison]), len(figure.axes)] == [18, 24]
     labels = [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()]
     assert labels == ["picture", "target", "predicted"] * 2
+
+
+def drawn_legend(masks, names):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = plot_masks(torch.zeros(len(masks), 3, 8, 8), masks, None, names)
+    # A warning that the layout did not fit is an error in these tests.
+    FigureCanvasAgg(figure).draw()
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_the_legend_of_masks_has_the_classes_that_are_drawn():
+    masks = torch.zeros(1, 8, 8, dtype=torch.long)
+    masks[0, 0, 0], masks[0, 1, 1] = 200, 255
+    assert drawn_legend(masks, ("background", *(f"class {number}" for number in range(1, 201)))) == ["class 200"]
+
+
+def test_the_legend_of_masks_counts_classes_beyond_its_room_and_shortens_names():
+    masks = torch.arange(64).reshape(1, 8, 8)
+    labels = drawn_legend(masks, ("background", *(f"class {number} {'x' * 40}" for number in range(1, 64))))
+    assert (len(labels), labels[-1]) == (16, "and 48 more")
+    assert labels[0] == "class 1 xxxxxxxxxxxxxxx…"
+
+
+def test_masks_without_objects_have_no_legend():
+    assert drawn_legend(torch.zeros(2, 8, 8, dtype=torch.long), ("background", "cat")) == []

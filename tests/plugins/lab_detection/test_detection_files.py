@@ -201,7 +201,7 @@ def test_missing_pictures_and_other_json_are_refused(folder):
     with pytest.raises(DataError, match="1 problem in this data set") as caught:
         coco(folder, images=images)
     assert caught.value.hint == "3.png: no picture"
-    with pytest.raises(DataError, match="not a file of COCO's format: there is no list 'images'; .* 'categories'"):
+    with pytest.raises(DataError, match=r"not a file of COCO's format: there is no list 'images'; .* 'categories'"):
         coco(folder, categories={"id": 7}, images=None)
 
 
@@ -304,6 +304,21 @@ def test_masks_in_numbers_and_in_colors_agree(folder):
     first = masks(folder, numbers, numbers, numbers)
     assert first.class_names == ("background", "class 1", "class 2")
     assert masks(folder, *[palette[numbers]] * 3).fingerprint == first.fingerprint
+
+
+def test_class_numbers_that_no_mask_has_are_told_and_classes_are_counted(folder):
+    plain, stray = np.zeros((20, 40), np.uint8), np.zeros((20, 40), np.uint8)
+    plain[:, 20:], stray[:10, :20], stray[10:] = 1, 9, 1
+    (folder / "ImageSets/Segmentation").mkdir()
+    (folder / "ImageSets/Segmentation/train.txt").write_text("0\n2\n")
+    (folder / "ImageSets/Segmentation/val.txt").write_text("1\n")
+    assert masks(folder, plain, plain, stray).notes == (
+        "train: 2 pictures (background in 2 (37.5 % of pixels), class 1 in 2 (50 % of pixels), "
+        "class 9 in 1 (12.5 % of pixels), 7 classes in none)",
+        "valid: 1 pictures (background in 1 (50 % of pixels), class 1 in 1 (50 % of pixels), 8 classes in none)",
+        "class numbers 2 to 8 are in no mask, but count as classes, since 9 is in 1 mask: 2; "
+        "classes=[…] names those there are",
+    )
 
 
 def test_masks_of_other_sizes_and_unknown_colors_are_told(folder):
