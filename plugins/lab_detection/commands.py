@@ -9,6 +9,7 @@ import click
 
 from lab.cli.main import Session
 from lab.cli.options import OutputFile, loading_options, runs_option, warn
+from lab.errors import ParameterError
 
 __all__ = ["detect"]
 
@@ -25,7 +26,7 @@ __all__ = ["detect"]
 )
 @click.argument("key")
 @click.argument("picture", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=OutputFile(), default=None, help="PNG with the boxes drawn into the picture.")
+@click.option("-o", "--output", type=OutputFile(), default=None, help="Picture with boxes: .png, .jpg, .pdf, .svg.")
 @click.option("--least", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="Least score.")
 @click.option(
     "--proposals",
@@ -54,11 +55,13 @@ def detect(
     from lab.study.rebuild import load
     from lab_detection.detect import detect as find
     from lab_detection.pictures import decode_picture, read_bytes
-    from lab_detection.plots import Shown, png_of_boxes
+    from lab_detection.plots import FORMATS, Shown, file_of_boxes
     from lab_detection.proposals import of_picture
 
+    if output is not None and output.suffix.lower() not in FORMATS:
+        raise ParameterError(f"unknown format '{output.suffix}'", where=str(output), hint=", ".join(FORMATS))
     learner = load(key, folder, catalog=session.catalog(), warn=warn, **loading)
-    pixels, size = decode_picture(read_bytes(picture), None, str(picture))
+    pixels, size = decode_picture(read_bytes(picture), None, str(picture), upright=True)
     height, width = size
     proposals = None if given is None else torch.from_numpy(of_picture(given, picture.name, size))
     found = find(learner, picture, least=least, proposals=proposals)
@@ -76,4 +79,4 @@ def detect(
             np.array([each["score"] for each in found]),
             np.array([each["box"] for each in found]).reshape(-1, 4),
         )
-        output.write_bytes(png_of_boxes(shown, names))
+        output.write_bytes(file_of_boxes(shown, names, FORMATS[output.suffix.lower()]))

@@ -5,24 +5,28 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lab.errors import DataError
 
-__all__ = ["decode_mask", "decode_picture", "read_bytes", "read_picture"]
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["decode_mask", "decode_picture", "read_bytes", "read_picture", "resized"]
 
 MAX_PIXELS = 40_000_000
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 
 def read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Return a picture file as pixels (3, height, width) uint8, resized to ``size`` (height, width).
+    """Return a picture file as pixels (3, height, width) uint8, upright and resized to ``size`` (height, width).
 
     Raises:
         DataError: it cannot be opened or decoded.
     """
-    return decode_picture(read_bytes(path), size, str(path))[0]
+    return decode_picture(read_bytes(path), size, str(path), upright=True)[0]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -37,20 +41,27 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"the picture cannot be opened: {error.strerror}", where=str(path)) from error
 
 
-def decode_picture(content: bytes, size: tuple[int, int] | None, where: str) -> tuple[np.ndarray, tuple[int, int]]:
+def decode_picture(
+    content: bytes, size: tuple[int, int] | None, where: str, *, upright: bool = False
+) -> tuple[np.ndarray, tuple[int, int]]:
     """Return pixels (3, height, width) uint8 of an encoded picture, and its own height and width.
-
-    The EXIF orientation is not applied: boxes are given in the coordinates of the stored pixels.
 
     Args:
         content: the bytes of a file.
         size: height and width that it is resized to, without keeping the aspect ratio; None keeps its own.
         where: its name in messages.
+        upright: apply the EXIF orientation. Not for pictures with boxes, which are given in the coordinates of the
+            stored pixels.
 
     Raises:
         DataError: it is not a picture, is damaged, or has too many pixels.
     """
-    picture = _opened(content, where).convert("RGB")
+    return resized(_opened(content, where, upright=upright), size)
+
+
+def resized(picture: Image.Image, size: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return pixels (3, height, width) uint8 of a picture, resized if a size is given, and its own size."""
+    picture = picture.convert("RGB")
     own = (picture.height, picture.width)
     if size is not None and own != size:
         picture = picture.resize((size[1], size[0]), 2, reducing_gap=2.0)
@@ -86,8 +97,8 @@ def _in_bytes(picture, where: str):  # type: ignore[no-untyped-def]
     return Image.fromarray(values.astype(np.uint8))
 
 
-def _opened(content: bytes, where: str):  # type: ignore[no-untyped-def]
-    from PIL import Image, UnidentifiedImageError
+def _opened(content: bytes, where: str, *, upright: bool = False):  # type: ignore[no-untyped-def]
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     with warnings.catch_warnings():
         # Pillow warns of odd metadata, and of large pictures, for which there is a limit of our own.
@@ -99,6 +110,8 @@ def _opened(content: bytes, where: str):  # type: ignore[no-untyped-def]
                     f"{picture.width} × {picture.height} pixels; at most {MAX_PIXELS:,} are read", where=where
                 )
             picture.load()
+            if upright:
+                ImageOps.exif_transpose(picture, in_place=True)
         except DataError:
             raise
         except UnidentifiedImageError:

@@ -14,12 +14,15 @@ from lab_detection.metrics import RECALLS, Curve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Shown", "as_png", "plot_boxes", "plot_curves", "plot_masks", "png_of_boxes"]
+__all__ = ["FORMATS", "Shown", "as_png", "file_of_boxes", "plot_boxes", "plot_curves", "plot_masks"]
 
 COLORS = ("#e41a1c", "#377eb8", "#4daf4a", "#ff7f00", "#984ea3", "#f781bf", "#a65628", "#17becf", "#bcbd22", "#666666")
 
 MAX_LEGEND = 15
 """Largest number of classes in the legend of masks."""
+FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".pdf": "pdf", ".svg": "svg"}
+"""Suffixes of files that a picture with boxes is written to → their formats."""
+
 NAMES_PER_INCH = 3
 """Number of boxes whose class can be read, per inch of a picture's edge."""
 
@@ -190,13 +193,13 @@ def plot_masks(
     return figure
 
 
-def png_of_boxes(picture: Shown, names: Sequence[str]) -> bytes:
-    """Return one picture with its boxes as the bytes of a PNG file."""
-    return as_png(plot_boxes([picture], names, columns=1, edge=7.0))
+def file_of_boxes(picture: Shown, names: Sequence[str], layout: str) -> bytes:
+    """Return one picture with its boxes as the bytes of a file of a format: ``png``, ``jpeg``, ``pdf`` or ``svg``."""
+    return as_png(plot_boxes([picture], names, columns=1, edge=7.0), layout=layout)
 
 
-def as_png(figure: Figure, **options: Any) -> bytes:
-    """Return a figure as the bytes of a PNG file."""
+def as_png(figure: Figure, *, layout: str = "png", **options: Any) -> bytes:
+    """Return a figure as the bytes of a PNG file, or of another format."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, **options)
+    figure.savefig(buffer, format=layout, dpi=150, **options)
     return buffer.getvalue()

@@ -77,6 +77,41 @@ def test_objects_of_a_picture_are_listed_in_its_pixels_and_drawn(finished, tmp_p
         assert drawn.width > drawn.height
 
 
+def test_files_have_the_format_of_their_suffix_and_others_are_refused(finished, tmp_path):
+    folder, key = finished
+    Image.new("RGB", (40, 30)).save(tmp_path / "black.png")
+    command = ("detect", key, tmp_path / "black.png", "--runs", folder / "runs", "-o")
+    assert lab(*command, tmp_path / "out.JPG").exit_code == 0
+    with Image.open(tmp_path / "out.JPG") as drawn:
+        assert drawn.format == "JPEG"
+    assert "unknown format '.txt'" in str(lab(*command, tmp_path / "out.txt").exception)
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_pictures_are_turned_by_their_orientation(finished, tmp_path):
+    folder, key = finished
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored a quarter turn to the left
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(np.rot90(pixels, -1)).save(tmp_path / "upright.png")
+    turned, upright = (
+        lab("detect", key, tmp_path / name, "--least", "0", "--runs", folder / "runs").stdout
+        for name in ("turned.png", "upright.png")
+    )
+    assert turned == upright
+    assert upright
+
+
+def test_proposals_for_a_detector_that_takes_none_are_refused(finished, tmp_path):
+    folder, key = finished
+    Image.new("RGB", (40, 30)).save(tmp_path / "black.png")
+    (tmp_path / "boxes.json").write_text('{"black.png": [[1, 1, 9, 9]]}')
+    given = ("--proposals", tmp_path / "boxes.json", "--runs", folder / "runs")
+    result = lab("detect", key, tmp_path / "black.png", *given)
+    assert "this detector takes no proposals" in str(result.exception)
+
+
 def test_a_picture_without_a_sure_object_is_said_to_have_none(finished, tmp_path):
     folder, key = finished
     Image.new("RGB", (40, 40)).save(tmp_path / "black.png")
