@@ -67,11 +67,12 @@ def _read_json(content: bytes) -> dict[str, Rows]:
         return dict(found)
 
     rows = json.loads(content, object_pairs_hook=keep)
-    if not isinstance(rows, dict) or not all(isinstance(each, list) for each in rows.values()):
+    if not isinstance(rows, dict):
         raise DataError("not a file of proposals", hint='JSON: {"picture.png": [[left, top, right, bottom], …], …}')
     # The outermost object is the last that is read.
     _refuse_twins(name for name, _ in pairs)
-    return rows
+    # What is no list becomes one box that is not four numbers, so that it is told with the other faults of its picture.
+    return {name: each if isinstance(each, list) else [each] for name, each in rows.items()}
 
 
 def _read_csv(content: bytes) -> dict[str, Rows]:
@@ -89,11 +90,29 @@ def _read_csv(content: bytes) -> dict[str, Rows]:
 
 
 def _read_npz(content: bytes) -> dict[str, Rows]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise DataError("not an archive of arrays", hint="np.savez(file, **{name: boxes})")
+    archive = io.BytesIO(content)
+    if not zipfile.is_zipfile(archive):
+        # NumPy would take it for a pickle, and advise to read it.
+        raise DataError("not an archive of arrays; pickles are not read", hint="np.savez(file, **{name: boxes})")
+    with np.load(archive, allow_pickle=False) as arrays:
         _refuse_twins(arrays.files)
+        objects = [name for name in arrays.files if _holds_objects(arrays, name)]
+        if objects:
+            raise DataError(
+                f"arrays of objects, which are pickles, are not read: {', '.join(objects[:10])}",
+                hint="arrays (R, 4) of numbers: np.savez(file, **{name: boxes})",
+            )
         return {name: arrays[name].tolist() if arrays[name].ndim else [arrays[name].item()] for name in arrays.files}
+
+
+def _holds_objects(arrays: Any, name: str) -> bool:
+    """Return True if an array of an archive can be read as a pickle only."""
+    try:
+        return arrays[name].dtype.hasobject
+    except ValueError as error:
+        if "pickle" in str(error):
+            return True
+        raise
 
 
 def _refuse_twins(names: Iterable[str]) -> None:
@@ -164,7 +183,8 @@ def _checked(rows: Rows, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
     boxes, faults = [], []
     for number, row in enumerate(rows, start=1):
         try:
-            corners = [float(each) for each in row]
+            # The digits of a text, or the keys of an object, would be numbers, too.
+            corners = [float(each) for each in row] if isinstance(row, list) else []
             if len(corners) != 4:
                 raise ValueError
         except (TypeError, ValueError):

@@ -33,6 +33,9 @@ MAX_TOLD = 200
 """Largest number of problems in one message."""
 MAX_NOTED = 12
 """Largest number of notes on mended boxes that are kept with a run."""
+MAX_NAMED = 5
+"""Largest number of names in one warning."""
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MASK_SUFFIXES = (".png", ".bmp", ".gif")
 
 
@@ -72,13 +75,13 @@ class Files:
             # BadZipFile, zlib.error, EOFError, RuntimeError for encrypted members …
             raise DataError(f"cannot be read: {error}", where=f"{self.path}: {name}") from error
 
-    def below(self, folder: str, suffixes: Sequence[str]) -> dict[str, str]:
+    def below(self, folder: str, suffixes: Sequence[str]) -> dict[str, list[str]]:
         """Return the stems of the files with these suffixes inside folders of this name → their paths."""
-        found = {}
+        found: dict[str, list[str]] = {}
         for name in self.names:
             path = PurePosixPath(name)
             if folder in path.parts[:-1] and path.suffix.lower() in suffixes and not path.name.startswith("."):
-                found[path.stem] = name
+                found.setdefault(path.stem, []).append(name)
         return found
 
 
@@ -88,10 +91,12 @@ class Annotation(NamedTuple):
     Attributes:
         objects: (class, left, top, right, bottom) in fractions of the picture.
         mended: sentences on boxes that were mended or left out.
+        size: height and width that the file has for the picture; None if it has none.
     """
 
     objects: list[tuple[str, float, float, float, float]]
     mended: list[str]
+    size: tuple[float, float] | None = None
 
 
 def read_annotation(content: bytes, size: tuple[int, int] | None = None) -> Annotation:
@@ -114,8 +119,10 @@ def read_annotation(content: bytes, size: tuple[int, int] | None = None) -> Anno
         # LookupError and ValueError: an encoding that Python does not know, or that expat cannot use.
         raise DataError(f"not valid XML: {error}") from error
     problems: list[str] = []
+    unsized: list[str] = []
+    said = (_number(root, "size/height", unsized), _number(root, "size/width", unsized))
     if size is None:
-        size = (_number(root, "size/height", problems), _number(root, "size/width", problems))  # type: ignore[assignment]
+        problems += unsized
     boxes = []
     for each in root.iter("object"):
         name = (each.findtext("name") or "").strip()
@@ -124,7 +131,9 @@ def read_annotation(content: bytes, size: tuple[int, int] | None = None) -> Anno
         boxes.append((name, [_number(each, f"bndbox/{side}", problems) for side in _SIDES]))
     if problems:
         raise DataError("; ".join(problems))
-    return _in_order(boxes, size, first=1)
+    # Some tools write zeros where they do not know the size.
+    known = said if min(said) > 0 and np.isfinite(said).all() else None
+    return _in_order(boxes, said if size is None else size, first=1)._replace(size=known)
 
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -200,7 +209,7 @@ def voc_boxes(
 
     ``JPEGImages`` has the pictures, ``Annotations`` an XML file of the same name for each, and ``ImageSets/Main`` the
     lists ``train.txt``, ``val.txt`` and optionally ``test.txt``; without lists, some pictures are held out at random.
-    Pictures without an object are kept: they show what is background.
+    Pictures without an object are kept: they show what is background; their annotation has no ``object``.
 
     Args:
         path: the folder or the ``.zip``, which is not unpacked.
@@ -217,20 +226,65 @@ def voc_boxes(
     """
     _check(height, width, valid_share, split_seed, "voc_boxes")
     files = Files(Path(path))
-    pictures, annotations = files.below("JPEGImages", (".jpg", ".jpeg", ".png")), files.below("Annotations", (".xml",))
+    pictures, annotations = files.below("JPEGImages", PICTURE_SUFFIXES), files.below("Annotations", (".xml",))
+    _check_layout(path, {"JPEGImages": pictures, "Annotations": annotations})
     problems: list[str] = []
-    lists = _lists(files, "Main", sorted(annotations), valid_share, split_seed, path)
+    lists, remarks = _lists(files, "Main", sorted({*pictures, *annotations}), valid_share, split_seed, path)
     read: dict[str, _Read] = {}
-    for name in (each for names in lists for each in names):
-        if name not in pictures or name not in annotations:
-            problems.append(f"{name}: no {'picture' if name not in pictures else 'annotation'}")
+    for name in dict.fromkeys(each for names in lists for each in names):
+        faults = _faults({"picture": pictures.get(name), "annotation": annotations.get(name)})
+        if faults:
+            problems.append(f"{name}: {'; '.join(faults)}")
             continue
+        (picture,), (annotation,) = pictures[name], annotations[name]
         try:
-            pixels, own = decode_picture(files.read(pictures[name]), (height, width), pictures[name])
-            read[name] = _Read(pixels, read_annotation(files.read(annotations[name]), own), own)
+            pixels, own = decode_picture(files.read(picture), (height, width), picture)
+            read[name] = _Read(pixels, read_annotation(files.read(annotation), own), own)
         except DataError as error:
             problems.append(f"{name}: {error.what}")
-    return _boxes(path, lists, read, classes, problems, proposals)
+    return _boxes(path, lists, read, classes, problems, proposals, [*remarks, *_other_sizes(read)])
+
+
+def _check_layout(path: str, folders: Mapping[str, Mapping[str, list[str]]]) -> None:
+    """Raise if a folder of Pascal VOC's layout has no files."""
+    lacking = [folder for folder, found in folders.items() if not found]
+    if lacking:
+        raise DataError(
+            "; ".join(f"{folder} is missing, or has no files that are read" for folder in lacking),
+            where=path,
+            hint=f"the layout of Pascal VOC: {' and '.join(folders)}, with files of the same names",
+        )
+
+
+def _faults(found: Mapping[str, list[str] | None]) -> list[str]:
+    """Return sentences on the kinds of files of which a picture has none, or several."""
+    faults = []
+    for kind, paths in found.items():
+        if not paths:
+            faults.append(f"no {kind}")
+        elif len(paths) > 1:
+            faults.append(f"{len(paths)} files for one {kind}: {', '.join(paths)}")
+    return faults
+
+
+def _other_sizes(read: Mapping[str, _Read]) -> list[str]:
+    """Return a sentence on pictures whose annotation says another size, if there are any."""
+    others = [
+        f"{name} ({each.annotation.size[1]:g} × {each.annotation.size[0]:g} instead of {each.size[1]} × {each.size[0]})"
+        for name, each in read.items()
+        if each.annotation.size not in (None, each.size)
+    ]
+    if not others:
+        return []
+    return [
+        f"{counted(len(others), 'annotation says', 'annotations say')} another size than the picture has, so the boxes "
+        f"may not fit: {_named(others)}"
+    ]
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return the first names of many."""
+    return ", ".join(_shortened(list(names), MAX_NAMED))
 
 
 class _Read(NamedTuple):
@@ -271,19 +325,14 @@ def coco_boxes(
     there = [name for name in files.names if name == annotations or name.endswith(f"/{annotations}")]
     if not there:
         raise DataError(f"there is no '{annotations}'", where=path, hint="annotations=NAME.json")
-    try:
-        content = json.loads(files.read(there[0]))
-        names = {each["id"]: str(each["name"]) for each in content["categories"]}
-        images = {each["id"]: str(each["file_name"]) for each in content["images"]}
-        rows = list(content["annotations"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"not a file of COCO's format: {error!r}",
-            where=f"{path}: {there[0]}",
-            hint="it has images (id, file_name), annotations (image_id, category_id, bbox) and categories (id, name)",
-        ) from error
+    content = _coco(files.read(there[0]), f"{path}: {there[0]}")
+    problems: list[str] = []
+    names = _entries(content["categories"], "category", "name", there[0], problems)
+    images = _entries(content["images"], "image", "file_name", there[0], problems)
+    rows = content["annotations"]
     boxes: dict[Any, list[tuple[str, list[float]]]] = {each: [] for each in images}
-    problems = [f"{name}: {count} images of this name" for name, count in Counter(images.values()).items() if count > 1]
+    files_of = Counter(name for name in images.values() if name)
+    problems += [f"{name}: {count} images of this name" for name, count in files_of.items() if count > 1]
     for number, each in enumerate(rows):
         unknown = _problems_of(each, boxes, names)
         if unknown:
@@ -294,6 +343,8 @@ def coco_boxes(
     places = _places(files)
     read: dict[str, _Read] = {}
     for number, name in images.items():
+        if not name:
+            continue
         found = _place(name, places)
         if len(found) != 1:
             problems.append(f"{name}: " + ("no picture" if not found else f"{len(found)} pictures: {', '.join(found)}"))
@@ -303,8 +354,66 @@ def coco_boxes(
             read[name] = _Read(pixels, _in_order(boxes[number], own, first=0), own)
         except DataError as error:
             problems.append(f"{name}: {error.what}")
-    lists = _random_lists(sorted(images.values()), valid_share, split_seed, path)
+    if problems and len(files_of) < 2:
+        # That there are too few pictures follows from the problems.
+        _raise_all(problems, path)
+    lists = _random_lists(sorted(name for name in images.values() if name), valid_share, split_seed, path)
     return _boxes(path, lists, read, classes, problems, proposals)
+
+
+def _coco(content: bytes, where: str) -> dict[str, list[Any]]:
+    """Return the parts of a COCO file, which are lists.
+
+    Raises:
+        DataError: it is not JSON, or a part is missing or no list; all of these are told.
+    """
+    try:
+        found = json.loads(content)
+    except RecursionError:
+        raise DataError("the file cannot be read: its values are nested too deeply", where=where) from None
+    except ValueError as error:
+        raise DataError(f"the file cannot be read: {error}", where=where, hint="a file of JSON in UTF-8") from error
+    parts = ("images", "annotations", "categories")
+    if not isinstance(found, dict):
+        faults = [f"it holds {_kind(found)} instead of an object"]
+    else:
+        faults = [f"there is no list '{name}'" for name in parts if not isinstance(found.get(name), list)]
+    if faults:
+        raise DataError(
+            f"not a file of COCO's format: {'; '.join(faults)}",
+            where=where,
+            hint="it has images (id, file_name), annotations (image_id, category_id, bbox) and categories (id, name)",
+        )
+    return {name: found[name] for name in parts}
+
+
+def _kind(value: Any) -> str:
+    """Return what JSON calls a value that is no object."""
+    return "a list" if isinstance(value, list) else "a text" if isinstance(value, str) else json.dumps(value)
+
+
+def _entries(rows: list[Any], kind: str, field: str, where: str, problems: list[str]) -> dict[Any, str]:
+    """Return the ids of images or categories → their names, empty where there is none; add a problem for each fault."""
+    found: dict[Any, str] = {}
+    for number, each in enumerate(rows):
+        faults, given = [], each if isinstance(each, dict) else {}
+        if not isinstance(each, dict):
+            faults.append(f"{each!r} is not an object")
+        else:
+            faults += [f"there is no {name}" for name in ("id", field) if name not in each]
+            faults += [
+                f"{name} is {given[name]!r}" for name in ("id", field) if isinstance(given.get(name), (list, dict))
+            ]
+        number_of = given.get("id")
+        name = given.get(field)
+        if "id" in given and not isinstance(number_of, (list, dict)):
+            if number_of in found:
+                faults.append(f"id {number_of!r} is also that of an earlier one")
+            # Kept without a name, too, or every annotation of it would be told as well.
+            found.setdefault(number_of, "" if name is None or isinstance(name, (list, dict)) else str(name))
+        if faults:
+            problems.append(f"{where}: {kind} {number}: {'; '.join(faults)}")
+    return found
 
 
 def _problems_of(annotation: Any, images: Mapping[Any, Any], categories: Mapping[Any, Any]) -> list[str]:
@@ -349,6 +458,7 @@ def _boxes(
     classes: Sequence[str] | None,
     problems: list[str],
     proposals: str | None,
+    remarks: Sequence[str] = (),
 ) -> BoxData:
     named = [{row[0] for name in names if name in read for row in read[name].annotation.objects} for names in lists]
     known = sorted(named[0]) if classes is None else list(classes)
@@ -383,7 +493,7 @@ def _boxes(
         empty = int((~present.any(1)).sum())
         counts.append(f"{split}: {len(names)} pictures, {int(present.sum())} objects ({shown})")
         counts[-1] += f", {empty} pictures without any" if empty else ""
-    mended = [f"{name}: {line}" for name, each in read.items() for line in each.annotation.mended]
+    mended = [*remarks, *(f"{name}: {line}" for name, each in read.items() for line in each.annotation.mended)]
     told = _shortened(mended, MAX_NOTED)
     log_notes(path, counts, _shortened(mended, MAX_TOLD))
     notes = [*counts, *told]
@@ -422,18 +532,19 @@ def voc_masks(
     """
     _check(height, width, valid_share, split_seed, "voc_masks")
     files = Files(Path(path))
-    pictures = files.below("JPEGImages", (".jpg", ".jpeg", ".png"))
-    masks = files.below("SegmentationClass", MASK_SUFFIXES)
+    pictures, masks = files.below("JPEGImages", PICTURE_SUFFIXES), files.below("SegmentationClass", MASK_SUFFIXES)
+    _check_layout(path, {"JPEGImages": pictures, "SegmentationClass": masks})
     problems: list[str] = []
-    lists = _lists(files, "Segmentation", sorted(masks), valid_share, split_seed, path)
+    lists, remarks = _lists(files, "Segmentation", sorted(masks), valid_share, split_seed, path)
     read: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for name in (each for names in lists for each in names):
-        if name not in pictures or name not in masks:
-            problems.append(f"{name}: no {'picture' if name not in pictures else 'mask'}")
+    for name in dict.fromkeys(each for names in lists for each in names):
+        faults = _faults({"picture": pictures.get(name), "mask": masks.get(name)})
+        if faults:
+            problems.append(f"{name}: {'; '.join(faults)}")
             continue
         try:
-            pixels, own = decode_picture(files.read(pictures[name]), (height, width), pictures[name])
-            mask, other = decode_mask(files.read(masks[name]), (height, width), masks[name])
+            pixels, own = decode_picture(files.read(pictures[name][0]), (height, width), pictures[name][0])
+            mask, other = decode_mask(files.read(masks[name][0]), (height, width), masks[name][0])
             if own != other:
                 raise DataError(f"the mask has {other[1]} × {other[0]} pixels, the picture {own[1]} × {own[0]}")
             read[name] = pixels, _class_numbers(mask, colors)
@@ -466,7 +577,9 @@ def voc_masks(
         f"{split}: {len(names)} pictures ({_shares(target, named)})"
         for split, names, (_, target) in zip(SPLITS, lists, splits, strict=False)
     ]
-    told = [] if classes is not None else _gaps({name: mask for name, (_, mask) in read.items()}, highest)
+    told = (
+        remarks if classes is not None else remarks + _gaps({name: mask for name, (_, mask) in read.items()}, highest)
+    )
     log_notes(path, notes, told)
     return mask_data(splits, named, notes=[*notes, *told])
 
@@ -530,17 +643,34 @@ def _class_numbers(mask: np.ndarray, colors: Sequence[Sequence[int]] | None) -> 
     return np.array([known[int(each)] for each in values], np.uint8)[index].reshape(codes.shape)
 
 
-def _lists(files: Files, folder: str, names: list[str], share: float, seed: int, path: str) -> list[list[str]]:
-    """Return the names of training, validation and optionally test pictures, from lists or at random."""
-    lists = {stem: name for stem, name in files.below(folder, (".txt",)).items() if stem in ("train", "val", "test")}
+def _lists(
+    files: Files, folder: str, names: list[str], share: float, seed: int, path: str
+) -> tuple[list[list[str]], list[str]]:
+    """Return the names of training, validation and optionally test pictures, from lists or at random, and remarks.
+
+    A name that a list has several times counts once. Published lists may have pictures in common, so that is told, too,
+    and no error.
+    """
+    stems = ("train", "val", "test")
+    lists = {stem: found for stem, found in files.below(folder, (".txt",)).items() if stem in stems}
     if not {"train", "val"} <= lists.keys():
-        return _random_lists(names, share, seed, path)
-    found = []
-    for stem in ("train", "val", "test"):
-        if stem in lists:
-            text = files.read(lists[stem]).decode("utf-8", "replace")
-            found.append([line.split()[0] for line in text.splitlines() if line.strip()])
-    return found
+        return _random_lists(names, share, seed, path), []
+    several = [", ".join(found) for found in lists.values() if len(found) > 1]
+    if several:
+        raise DataError(f"several lists of one split: {'; '.join(several)}", where=path, hint="one of each")
+    remarks, kept = [], {}
+    for stem in (stem for stem in stems if stem in lists):
+        text = files.read(lists[stem][0]).decode("utf-8", "replace")
+        counts = Counter(line.split()[0] for line in text.splitlines() if line.strip())
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            remarks.append(f"{counted(len(twice), 'name')} more than once in {stem}.txt, used once: {_named(twice)}")
+        for other in kept:
+            both = [name for name in counts if name in kept[other]]
+            if both:
+                remarks.append(f"{counted(len(both), 'picture')} both in {other}.txt and in {stem}.txt: {_named(both)}")
+        kept[stem] = list(counts)
+    return list(kept.values()), remarks
 
 
 def _random_lists(names: list[str], share: float, seed: int, path: str) -> list[list[str]]:
@@ -553,11 +683,10 @@ def _random_lists(names: list[str], share: float, seed: int, path: str) -> list[
 
 def _raise_all(problems: list[str], path: str) -> None:
     if problems:
-        raise DataError(
-            f"{len(problems)} problem{'s' * (len(problems) > 1)} in this data set",
-            where=path,
-            hint="\n".join(_shortened(sorted(problems, key=_by_number), MAX_TOLD)),
-        )
+        lines = _shortened(sorted(problems, key=_by_number), MAX_TOLD)
+        if any(each.endswith(": no annotation") for each in problems):
+            lines.append("a picture without objects needs an annotation, too: one that has no object")
+        raise DataError(f"{counted(len(problems), 'problem')} in this data set", where=path, hint="\n".join(lines))
 
 
 def _by_number(text: str) -> list[tuple[bool, int, str]]:

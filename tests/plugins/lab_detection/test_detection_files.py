@@ -118,6 +118,56 @@ def test_all_problems_are_told_at_once(folder):
     assert "3: no picture" in caught.value.hint
 
 
+def test_names_that_lists_have_twice_or_in_common_are_told_and_count_once(folder, caplog):
+    lists(folder, "0\n2\n0\n", "1\n2\n")
+    data = read(folder)
+    assert (len(data.train), len(data.valid)) == (2, 2)
+    assert data.notes[2:] == (
+        "1 name more than once in train.txt, used once: 0",
+        "1 picture both in train.txt and in val.txt: 2",
+    )
+    assert data.notes[3] in caplog.text
+
+
+def test_pictures_without_annotation_are_told_without_lists_too(folder):
+    for name in ("train", "val"):
+        (folder / f"ImageSets/Main/{name}.txt").unlink()
+    assert len(read(folder, valid_share=0.4).train) == 2
+    for number in (1, 2):
+        (folder / f"Annotations/{number}.xml").unlink()
+    with pytest.raises(DataError) as caught:
+        read(folder, valid_share=0.4)
+    assert caught.value.hint.splitlines() == [
+        "1: no annotation",
+        "2: no annotation",
+        "a picture without objects needs an annotation, too: one that has no object",
+    ]
+
+
+def test_two_pictures_of_one_annotation_are_told(folder):
+    (folder / "JPEGImages/0.jpg").write_bytes((folder / "JPEGImages/0.png").read_bytes())
+    with pytest.raises(DataError, match="1 problem in") as caught:
+        read(folder, classes=["cat"])
+    assert caught.value.hint == "0: 2 files for one picture: JPEGImages/0.jpg, JPEGImages/0.png"
+
+
+def test_annotations_that_say_another_size_are_counted(folder, caplog):
+    for number, size in enumerate(("<width>40</width><height>20</height>", "<width>400</width><height>200</height>")):
+        path = folder / f"Annotations/{number}.xml"
+        path.write_bytes(path.read_bytes().replace(b"</annotation>", f"<size>{size}</size></annotation>".encode()))
+    notes = read(folder).notes
+    assert notes[-1].endswith("so the boxes may not fit: 1 (400 × 200 instead of 40 × 20)")
+    assert notes[-1].startswith("1 annotation says another size")
+    assert notes[-1] in caplog.text
+
+
+def test_folders_that_are_missing_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"JPEGImages is missing.*; Annotations is missing"):
+        voc_boxes(str(tmp_path))
+    with pytest.raises(DataError, match=r"JPEGImages is missing.*; SegmentationClass is missing"):
+        voc_masks(str(tmp_path))
+
+
 def test_classes_may_be_named(folder):
     assert read(folder, classes=["dog", "cat"]).train.target[0, 0, 0] == 1
     with pytest.raises(DataError, match="2 problems") as caught:
@@ -151,8 +201,44 @@ def test_missing_pictures_and_other_json_are_refused(folder):
     with pytest.raises(DataError, match="1 problem in this data set") as caught:
         coco(folder, images=images)
     assert caught.value.hint == "3.png: no picture"
-    with pytest.raises(DataError, match="not a file of COCO's format"):
-        coco(folder, categories=[{"id": 7}])
+    with pytest.raises(DataError, match=r"not a file of COCO's format: there is no list 'images'; .* 'categories'"):
+        coco(folder, categories={"id": 7}, images=None)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[" * 100_000, r"nested too deeply\n.*annotations\.json"),
+        ('{"images": [', r"the file cannot be read: Expecting value.*\n.*annotations\.json"),
+        ("[1, 2]", "not a file of COCO's format: it holds a list instead of an object"),
+    ],
+)
+def test_json_that_is_no_file_of_coco_is_named(folder, content, message):
+    (folder / "annotations.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        coco_boxes(str(folder))
+
+
+def test_all_images_and_categories_of_coco_that_cannot_be_used_are_told(folder):
+    images = [{"id": 0, "file_name": "0.png"}, {"id": 1}, {"id": 0, "file_name": "2.png"}, "x", {"file_name": ["y"]}]
+    with pytest.raises(DataError, match="6 problems") as caught:
+        coco(
+            folder,
+            images=images,
+            categories=[{"id": 7}, {"id": 8, "name": "cat"}],
+            annotations=[
+                {"image_id": 1, "category_id": 7, "bbox": [1, 1, 2, 2]},
+                {"image_id": 0, "category_id": 9, "bbox": [1, 1, 2, 2]},
+            ],
+        )
+    assert caught.value.hint.splitlines() == [
+        "annotations.json: annotation 1: category_id 9 is none of categories",
+        "annotations.json: category 0: there is no name",
+        "annotations.json: image 1: there is no file_name",
+        "annotations.json: image 2: id 0 is also that of an earlier one",
+        "annotations.json: image 3: 'x' is not an object",
+        "annotations.json: image 4: there is no id; file_name is ['y']",
+    ]
 
 
 def test_the_example_of_the_conformance_kit_can_be_read():

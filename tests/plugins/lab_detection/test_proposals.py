@@ -117,6 +117,18 @@ def test_all_faults_of_a_file_are_told_at_once(folder):
     ]
 
 
+def test_entries_that_are_no_lists_are_told_with_the_other_faults(folder):
+    boxes = {"0.png": "x", "1.png": {"1": 1, "2": 2, "3": 3, "4": 4}, "2.png": ["1234", [1, 2, 3]]}
+    with pytest.raises(DataError, match="4 problems in this data set") as caught:
+        read(folder, written(folder, boxes=boxes))
+    assert [line.removeprefix("boxes.json: ") for line in caught.value.hint.splitlines()] == [
+        "0.png: box 1: 'x' is not four numbers",
+        "1.png: box 1: {'1': 1, '2': 2, '3': 3, '4': 4} is not four numbers",
+        "2.png: box 1: '1234' is not four numbers",
+        "2.png: box 2: [1, 2, 3] is not four numbers",
+    ]
+
+
 def test_faults_of_a_file_are_told_beside_those_of_the_pictures(folder):
     (folder / "JPEGImages/2.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="2 problems") as caught:
@@ -134,7 +146,8 @@ def test_faults_of_a_file_are_told_beside_those_of_the_pictures(folder):
         ("a.json", b"[1]", "not a file of proposals"),
         ("a.json", b'{"x": [], "x": []}', "more than once: x"),
         ("a.csv", b"picture,left\nx,1\n", "the columns are picture, left"),
-        ("a.npz", b"PK no archive", "cannot be read"),
+        ("a.npz", b"PK no archive", "pickles are not read"),
+        ("a.npz", b"\x80\x04N.", "pickles are not read"),
         ("a.pkl", b"", "unknown format"),
     ],
 )
@@ -150,7 +163,7 @@ def test_arrays_of_objects_are_not_unpickled(tmp_path):
             return (open, (str(tmp_path / "made"), "w"))
 
     np.savez(tmp_path / "a.npz", x=np.array([Evil()], dtype=object))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="which are pickles, are not read: x"):
         read_proposals(tmp_path / "a.npz")
     assert not (tmp_path / "made").exists()
 
