@@ -51,17 +51,27 @@ def parse_text(text: str, annotation: Any) -> Any:
 
     >>> parse_text("64", int), parse_text("64", str), parse_text("false", bool)
     (64, '64', False)
+    >>> parse_text("[cat,dog]", list[str]), parse_text("cat,dog", tuple[str, ...])
+    (['cat', 'dog'], ('cat', 'dog'))
 
     Raises:
         TypeError: no reading of the text fits.
     """
     # "64" is a number for an int and a text for a str: the literal is tried first.
-    for candidate in (_literal(text), text):
+    for candidate in (_literal(text), text, *_words(text)):
         try:
             return check_value(candidate, annotation)
         except TypeError:
             continue
     raise TypeError(f"must be {describe_type(annotation)}, not {text!r}")
+
+
+def _words(text: str) -> list[list[str]]:
+    """Return the only list of words that a text may be, if any: words with commas between them, perhaps in brackets."""
+    inner = text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text
+    words = [word.strip() for word in inner.split(",")]
+    is_list = (inner != text or len(words) > 1) and all(words) and not any(mark in inner for mark in "[](){}'\"")
+    return [words] if is_list else []
 
 
 def _literal(text: str) -> Any:

@@ -60,9 +60,9 @@ class BodyFrom(FromRun):
 class PictureByEpoch(Callback):
     """Save the trained picture after every epoch, and when training ends as an animation and beside its sources.
 
-    The artefacts are ``epoch-001.png`` …, ``pictures.gif``, ``pictures.png`` (content, style, result) and
-    ``pictures.json``; the report shows the last three. With the stepper ``picture_step``, the history gets
-    ``train_content_loss``, ``train_style_loss`` and ``train_smooth_loss``.
+    The artefacts are ``epoch-000.png`` (the start), ``epoch-001.png`` …, ``pictures.gif``, ``pictures.png`` (content,
+    style, result) and ``pictures.json``; the report shows the last three. With the stepper ``picture_step``, the
+    history gets ``train_content_loss``, ``train_style_loss`` and ``train_smooth_loss``.
 
     Args:
         scale: edge of a pixel in the files.
@@ -76,6 +76,11 @@ class PictureByEpoch(Callback):
     def check(self, learner: Learner) -> None:
         if not isinstance(learner.model, StylePicture):
             raise LabError("the callback 'picture_by_epoch' needs a picture", where=type(learner.model).__name__)
+
+    def before_fit(self, learner: Learner) -> None:
+        # Not when a run is resumed: the picture is no longer the one it began as.
+        if learner.folder is not None and not learner.position.step:
+            self._image(learner, learner.model.picture).save(learner.artefact("epoch-000.png"))
 
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)
@@ -101,7 +106,7 @@ class PictureByEpoch(Callback):
         paths = Path(learner.artefact("pictures.png")).parent.glob("epoch-*.png")
         # By number: as text, epoch-1000 comes before epoch-999.
         paths = sorted(paths, key=lambda path: int(path.stem.removeprefix("epoch-")))
-        frames = [row[0]]
+        frames = []
         for path in paths:
             with Image.open(path) as frame:
                 frames.append(frame.convert("RGB"))
@@ -110,7 +115,7 @@ class PictureByEpoch(Callback):
         frames[0].save(
             learner.artefact("pictures.gif"), save_all=True, append_images=frames[1:], duration=times, loop=0
         )
-        content = {"epochs": len(paths), "row": ["content", "style", "result"]}
+        content = {"epochs": len(learner.history), "row": ["content", "style", "result"]}
         learner.artefact(PICTURES).write_text(json.dumps(content), encoding="utf-8")
 
     def _image(self, learner: Learner, picture: Tensor) -> Image:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lab import Data
-from lab.errors import DataError, ParameterError
+from lab.errors import DataError, LabError, ParameterError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["StyleBatch", "StyleData", "two_pictures"]
 
 MAX_PIXELS = 40_000_000
+LEAST_CONTRAST = 1e-3
+"""Smallest difference of pixels between 0 and 1 that is not 0: a quarter of what 8 bits can show."""
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 
@@ -110,28 +112,57 @@ def two_pictures(
             networks expect (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
 
     Raises:
-        DataError: a file cannot be read.
-        ParameterError: a number is out of range.
+        DataError: a file cannot be read, or the content has one color.
+        ParameterError: a number is out of range. All problems are told at once.
     """
-    if min(height, width) < 16 or max(height, width) > 4096 or steps < 1:
-        raise ParameterError(
-            f"height={height}, width={width}, steps={steps}",
-            where="dataset 'two_pictures'",
-            hint="16 to 4096 pixels, and at least one step",
+    where = "dataset 'two_pictures'"
+    problems: list[LabError] = []
+    sized = min(height, width) >= 16 and max(height, width) <= 4096
+    if not sized or steps < 1:
+        problems.append(
+            ParameterError(
+                f"height={height}, width={width}, steps={steps}",
+                where=where,
+                hint="16 to 4096 pixels, and at least one step",
+            )
+        )
+    given = [None if each is None else np.asarray(each, np.float64) for each in (mean, std)]
+    if (
+        (mean is None) != (std is None)
+        or not all(each is None or each.shape == (3,) for each in given)
+        or not (given[1] is None or given[1].min() > 0)
+    ):
+        problems.append(
+            ParameterError(
+                f"mean={mean}, std={std}",
+                where=where,
+                hint="neither, or both with three numbers, those of std above 0",
+            )
         )
     drawn = {"content": _hills, "style": _stripes}
-    first, second = (
-        drawn[name](height, width) if path is None else _read(Path(path), height, width)
-        for name, path in (("content", content), ("style", style))
-    )
-    shift = first.mean((1, 2)) if mean is None else np.asarray(mean, np.float64)
-    scale = np.maximum(first.std((1, 2)), 1e-3) if std is None else np.asarray(std, np.float64)
-    if (mean is None) != (std is None) or shift.shape != (3,) or scale.shape != (3,) or not scale.min() > 0:
-        raise ParameterError(
-            f"mean={mean}, std={std}",
-            where="dataset 'two_pictures'",
-            hint="neither, or both with three numbers, those of std above 0",
+    # Files are tried at any size, so that those that cannot be read are told together with numbers out of range.
+    size = (height, width) if sized else (16, 16)
+    made = []
+    for name, path in (("content", content), ("style", style)):
+        try:
+            made.append(drawn[name](*size) if path is None else _read(Path(path), *size))
+        except DataError as error:
+            problems.append(error)
+    _raise_all(problems, where)
+    first, second = made
+    shift = first.mean((1, 2)) if given[0] is None else given[0]
+    if np.abs(first - shift[:, None, None]).max() < LEAST_CONTRAST:
+        # Scaled, it is 0 everywhere: so are features and gradients, and no distance can be relative to it.
+        raise DataError(
+            "the content picture has one color, the mean that is subtracted: it has no content, and its pixels "
+            "could not move",
+            where=f"{where}, content={content}",
+            hint="another picture, or mean and std: mean=[0.485, 0.456, 0.406] and std=[0.229, 0.224, 0.225]",
         )
+    spread = first.std((1, 2))
+    # A channel of one value would be scaled so much that a step could not change its color; it gets the largest scale.
+    flat = np.maximum(spread.max(), LEAST_CONTRAST)
+    scale = np.where(spread < LEAST_CONTRAST, flat, spread) if given[1] is None else given[1]
     scaled = [
         torch.from_numpy(np.ascontiguousarray((each - shift[:, None, None]) / scale[:, None, None], np.float32))[None]
         for each in (first, second)
@@ -152,6 +183,16 @@ def two_pictures(
     )
 
 
+def _raise_all(problems: Sequence[LabError], where: str) -> None:
+    """Raise the only problem, or one error that lists all."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        lines = ["; ".join(each for each in (f"{error.where}: {error.what}", error.hint) if each) for error in problems]
+        kind = DataError if any(isinstance(each, DataError) for each in problems) else ParameterError
+        raise kind(f"{len(problems)} problems", where=where, hint="\n".join(lines))
+
+
 def _read(path: Path, height: int, width: int) -> np.ndarray:
     from PIL import Image, ImageOps
 
@@ -159,6 +200,8 @@ def _read(path: Path, height: int, width: int) -> np.ndarray:
         with Image.open(path, formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise DataError(f"more than {MAX_PIXELS:,} pixels", where=str(path))
+            if min(picture.size) < 2:
+                raise DataError(f"the picture has only {picture.width} × {picture.height} pixels", where=str(path))
             # The center, at the wanted aspect ratio.
             fitted = ImageOps.fit(picture.convert("RGB"), (width, height))
     except DataError:

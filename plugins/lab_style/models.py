@@ -117,10 +117,12 @@ class StylePicture(nn.Module):
         self.style_layers = tuple(style_layers) or _stages(made)
         self.content_layer = content_layer or self.style_layers[-1]
         known = dict(made.named_modules())
-        unknown = [name for name in (*self.style_layers, self.content_layer) if name not in known]
+        # Each once: the content's may be one of the style's.
+        unknown = dict.fromkeys(name for name in (*self.style_layers, self.content_layer) if name not in known)
         if unknown:
+            named = ", ".join(f"'{name}'" for name in unknown)
             raise ParameterError(
-                f"the body has no layer '{unknown[0]}'",
+                f"the body has no layer{'s' * (len(unknown) > 1)} {named}",
                 where="architecture 'style_picture'",
                 hint=f"layers: {', '.join(list(known)[1:25])} …",
             )

@@ -25,7 +25,7 @@ def sections(runs: Sequence[RunRecord]) -> list[Section]:
         (
             run.arm,
             image_html(run.folder / "artefacts" / "pictures.png", "content, style, result")
-            + image_html(run.folder / "artefacts" / "pictures.gif", f"from the content to epoch {content['epochs']}"),
+            + image_html(run.folder / "artefacts" / "pictures.gif", f"from the start to epoch {content['epochs']}"),
         )
         for run, content in found
     )

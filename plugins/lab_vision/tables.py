@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from lab_basics.notes import log_notes
+from lab_basics.notes import counted, log_notes
 
 from lab.errors import DataError, ParameterError
 from lab_vision.data import ImageData, check_scale, image_data, require_count, require_size
@@ -56,7 +56,8 @@ def image_table(
         mean, std: per channel, for pixels between 0 and 1; None computes them.
 
     Raises:
-        DataError: the table cannot be read, or does not fit the pictures; all problems are listed.
+        DataError: the table cannot be read, or does not fit the pictures, or a class has one picture; all problems are
+            listed.
         ParameterError: a value is out of range.
     """
     where = "dataset 'image_table'"
@@ -77,10 +78,22 @@ def image_table(
     if first in pictures:
         problems.append(f"line 1 has the label of the picture '{first}'; a table begins with the names of its columns")
     problems += [f"'{name}' has a label and no picture" for name in named if name not in pictures]
+    found = Counter(label for name, label in named.items() if name in pictures)
+    if rare := sorted(label for label, count in found.items() if count < 2):
+        problems.append(_rare(rare))
     if problems:
-        shown = problems[:MAX_TOLD] + ([f"and {len(problems) - MAX_TOLD} more"] if len(problems) > MAX_TOLD else [])
+        # The summary of classes stays in sight, whatever the number of lines before it.
+        last = problems[-1:] if rare else []
+        others = problems[: len(problems) - len(last)]
+        shown = others[:MAX_TOLD] + ([f"and {len(others) - MAX_TOLD} more"] if len(others) > MAX_TOLD else []) + last
+        # No problem alone: such pictures are left out. Beside others, it may be the same mistake.
+        if unlabelled := sorted(set(pictures) - {*named, first}, key=_by_number):
+            names = ", ".join(unlabelled[:3]) + (" …" if len(unlabelled) > 3 else "")
+            shown.append(f"beside: {counted(len(unlabelled), 'picture')} without a label: {names}")
         raise DataError(
-            f"{len(problems)} problems with these pictures", where=f"{path}, {labels}", hint="\n".join(shown)
+            f"{counted(len(problems), 'problem')} with these pictures",
+            where=f"{path}, {labels}",
+            hint="\n".join(shown),
         )
     chosen = [pictures[name] for name in sorted(named, key=_by_number)]
     if not chosen:
@@ -158,17 +171,23 @@ def _by_number(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (-1, name)
 
 
+def _rare(names: Sequence[str]) -> str:
+    """Return the sentence on classes with one picture."""
+    shown = ", ".join(f"'{name}'" for name in names[:MAX_TOLD]) + (" …" if len(names) > MAX_TOLD else "")
+    one = "class with" if len(names) == 1 else "classes with"
+    return (
+        f"{len(names)} {one} one picture only, which cannot both train and validate: {shown}; "
+        "add pictures, or correct the labels"
+    )
+
+
 def _share_of_each(target: np.ndarray, names: Sequence[str], share: float, seed: int, where: str) -> np.ndarray:
     """Return the rows that validate: the same share of every class, at least one of each."""
     counts = Counter(target.tolist())
     rare = [names[number] for number in range(len(names)) if counts[number] < 2]
     if rare:
-        shown = ", ".join(f"'{name}'" for name in rare[:MAX_TOLD])
-        raise DataError(
-            "a class has one picture only, which cannot both train and validate",
-            where=where,
-            hint=f"{shown}{' …' if len(rare) > MAX_TOLD else ''}: add pictures, or correct the labels",
-        )
+        # Known before, unless a picture could not be decoded.
+        raise DataError(_rare(rare), where=where)
     generator, found = np.random.default_rng(seed), []
     for number in range(len(names)):
         rows = generator.permutation(np.flatnonzero(target == number))

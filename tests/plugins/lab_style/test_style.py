@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -84,9 +85,62 @@ def test_the_picture_of_every_epoch_is_kept_and_animated(learner):
     for name, size in (("epoch-002.png", (32, 24)), ("pictures.png", (3 * 32 + 12, 24))):
         with Image.open(folder / name) as picture:
             assert picture.size == size
-    # The content, and the picture after each epoch.
+    # The start, and the picture after each epoch.
     with Image.open(folder / "pictures.gif") as animation:
         assert animation.n_frames == 3
+
+
+@pytest.mark.parametrize("start", ["content", "noise"])
+def test_the_animation_begins_with_the_start(data, tmp_path, start):
+    model = make(data, start=start)
+    expected = (255 * data.pixels_of(model.picture.detach())[0]).round().byte().permute(1, 2, 0).numpy()
+    Learner(
+        model, data, style_loss, optimizer=adam, lr=0.05, batch_size=1, progress=False,
+        callbacks=[PictureByEpoch(scale=1)], folder=tmp_path,
+    ).fit(1)  # fmt: skip
+    folder = next(tmp_path.rglob("pictures.gif")).parent
+    with Image.open(folder / "epoch-000.png") as picture:
+        assert (np.asarray(picture) == expected).all()
+    # The palette of the animation has 256 colors: those of noise are rounded.
+    with Image.open(folder / "pictures.gif") as animation:
+        assert np.abs(np.asarray(animation.convert("RGB")).astype(float) - expected).mean() < 25
+        assert animation.n_frames == 2
+    assert json.loads((folder / "pictures.json").read_text())["epochs"] == 1
+
+
+def test_all_problems_of_pictures_and_layers_are_told_at_once(data, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(DataError, match="4 problems") as caught:
+        two_pictures(content=tmp_path / "text.png", style=tmp_path / "nosuch.jpg", steps=0, mean=[0.5])
+    for part in ("text.png", "nosuch.jpg", "steps=0", "mean=[0.5]"):
+        assert part in caught.value.hint
+    with pytest.raises(ParameterError, match="the body has no layers 'a', 'b'"):
+        make(data, style_layers=["a", "b"])
+
+
+def test_a_content_of_one_color_is_refused_unless_it_is_scaled_by_other_numbers(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "black.png")
+    with pytest.raises(DataError, match="one color"):
+        two_pictures(content=tmp_path / "black.png", height=24, width=32)
+    scaled = two_pictures(
+        content=tmp_path / "black.png", height=24, width=32, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]
+    )
+    assert all(abs(float(value)) > 1 for value in scaled.content[0, :, 0, 0])
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    with pytest.raises(DataError, match="only 1 × 1 pixels"):
+        two_pictures(style=tmp_path / "dot.png", height=24, width=32)
+
+
+def test_a_channel_of_one_value_is_scaled_like_the_others(tmp_path):
+    half_red(tmp_path / "red.png")
+    data = two_pictures(content=tmp_path / "red.png", height=24, width=32)
+    assert data.channel_std[1] == data.channel_std[2] == data.channel_std[0] > 0.4
+
+
+def half_red(path):
+    picture = Image.new("RGB", (200, 100), "black")
+    picture.paste("red", (0, 0, 100, 100))
+    picture.save(path)
 
 
 def test_layers_are_named_by_their_paths(data):
@@ -121,7 +175,7 @@ def test_layers_of_vgg_are_those_of_the_book(data):
 
 
 def test_files_are_read_and_bad_ones_refused(data, tmp_path):
-    Image.new("RGB", (200, 100), "red").save(tmp_path / "red.png")
+    half_red(tmp_path / "red.png")
     given = two_pictures(content=tmp_path / "red.png", height=24, width=32)
     assert given.pixels_of(given.content)[0, :, 0, 0].tolist() == pytest.approx([1, 0, 0], abs=1e-3)
     (tmp_path / "bad.png").write_bytes(b"no picture")

@@ -63,10 +63,10 @@ def test_columns_may_be_named_and_names_may_have_suffixes(folder):
 
 
 def test_all_problems_of_a_table_are_told_at_once(folder):
-    (folder / "trainLabels.csv").write_text("id,label\n1,a\n1,b\n2,\n,a\n99,a\n")
+    (folder / "trainLabels.csv").write_text("id,label\n1,a\n1,b\n2,\n,a\n99,a\n4,lonely\n5,a\n")
     (folder / "train/more").mkdir()
     (folder / "train/more/3.png").write_bytes((folder / "train/3.png").read_bytes())
-    with pytest.raises(DataError, match="5 problems with these pictures") as caught:
+    with pytest.raises(DataError, match="6 problems with these pictures") as caught:
         read(folder)
     assert caught.value.hint.splitlines() == [
         "line 3: '1' has a label already",
@@ -74,7 +74,19 @@ def test_all_problems_of_a_table_are_told_at_once(folder):
         "line 5: no name",
         "two pictures are called '3': 3.png, more/3.png",
         "'99' has a label and no picture",
+        "1 class with one picture only, which cannot both train and validate: 'lonely'; "
+        "add pictures, or correct the labels",
+        "beside: 19 pictures without a label: 2, 3, 6 …",
     ]
+
+
+def test_classes_of_one_picture_are_told_below_a_long_list_of_other_problems(folder):
+    rows = "".join(f"{number},a\n" for number in range(100, 120))
+    (folder / "trainLabels.csv").write_text(f"id,label\n1,a\n2,a\n3,lonely\n{rows}")
+    with pytest.raises(DataError, match="21 problems with these pictures") as caught:
+        read(folder)
+    lines = caught.value.hint.splitlines()
+    assert (lines[-3], "'lonely'" in lines[-2], lines[-1][:27]) == ("and 8 more", True, "beside: 19 pictures without")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +111,7 @@ def test_a_table_without_a_header_is_told(folder):
     with pytest.raises(DataError) as caught:
         read(folder)
     expected = "line 1 has the label of the picture '1'; a table begins with the names of its columns"
-    assert caught.value.hint == expected
+    assert caught.value.hint.splitlines() == [expected, "beside: 2 pictures without a label: 21, 22"]
 
 
 def test_a_class_of_one_picture_is_named(folder):
@@ -107,7 +119,7 @@ def test_a_class_of_one_picture_is_named(folder):
     (folder / "trainLabels.csv").write_text(text.replace("3,bright", "3,unicorn", 1))
     with pytest.raises(DataError, match="one picture only") as caught:
         read(folder)
-    assert caught.value.hint == "'unicorn': add pictures, or correct the labels"
+    assert "'unicorn'; add pictures, or correct the labels" in caught.value.hint
 
 
 def test_several_runs_give_the_mean_of_their_probabilities(folder, tmp_path):
