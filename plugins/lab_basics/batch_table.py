@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from lab.training.state import CancelFit
+from lab.training.stepper import Stepper
+
 if TYPE_CHECKING:
     from lab.training.data import Data
     from lab.training.learner import Learner
 
-__all__ = ["batch_table", "layout", "show_batch"]
+__all__ = ["batch_table", "first_batch", "layout", "show_batch"]
 
 MAX_WIDTH = 60
 MAX_VALUES = 6
@@ -30,9 +33,27 @@ def show_batch(learner: Learner, count: int = 8) -> str:
         learner: a learner.
         count: number of examples.
     """
-    from lab_basics.sheet_command import first_batch
-
     return layout(batch_table(learner.data, first_batch(learner), count))
+
+
+def first_batch(learner: Learner) -> Any:
+    """Return the first training batch as the stepper gets it, on the CPU; nothing is trained."""
+    catch = _Catch()
+    catch.attach(learner)
+    learner.stepper = catch
+    learner.fit(1)
+    return catch.batch
+
+
+class _Catch(Stepper):
+    """Keep the first batch, and end the training before its step."""
+
+    batch: Any = None
+
+    def train_step(self, batch: Any) -> Tensor:
+        moved = [each.cpu() if isinstance(each, Tensor) else each for each in batch]
+        self.batch = type(batch)(*moved) if hasattr(batch, "_fields") else moved
+        raise CancelFit
 
 
 def batch_table(data: Data, batch: Any, count: int = 8) -> list[list[str]]:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
-from torch import Tensor
 
 from lab.cli.main import Session
 from lab.errors import LabError
-from lab.training.state import CancelFit
-from lab.training.stepper import Stepper
-from lab_basics.batch_table import batch_table, layout
+from lab_basics.batch_table import batch_table, first_batch, layout
 
-if TYPE_CHECKING:
-    from lab.training.learner import Learner
-
-__all__ = ["first_batch", "sheet"]
+__all__ = ["sheet"]
 
 
 @click.command(
@@ -78,23 +71,3 @@ def sheet(
     path = output or Path(f"{file.stem}-batch.png")
     save_figure(draw(first_batch(learner)), path)
     click.echo(f"picture: {path}")
-
-
-def first_batch(learner: Learner) -> Any:
-    """Return the first training batch as the stepper gets it, on the CPU; nothing is trained."""
-    catch = _Catch()
-    catch.attach(learner)
-    learner.stepper = catch
-    learner.fit(1)
-    return catch.batch
-
-
-class _Catch(Stepper):
-    """Keep the first batch, and end the training before its step."""
-
-    batch: Any = None
-
-    def train_step(self, batch: Any) -> Tensor:
-        moved = [each.cpu() if isinstance(each, Tensor) else each for each in batch]
-        self.batch = type(batch)(*moved) if hasattr(batch, "_fields") else moved
-        raise CancelFit

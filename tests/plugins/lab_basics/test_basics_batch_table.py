@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab_basics.batch_table import batch_table, layout
+from lab_basics.batch_table import batch_table, first_batch, layout
 
 from lab import Experiment, Study, use
 from lab.registry.plugins import load_catalog
@@ -15,8 +15,6 @@ from lab.study.build import DataCache, build_learner
 
 def shown(dataset: Any, architecture: Any, loss: str, **options: Any) -> list[list[str]]:
     """Return the table of the first training batch."""
-    from lab_basics.sheet_command import first_batch
-
     catalog = load_catalog()
     base = Experiment(dataset=dataset, architecture=architecture, loss=loss, batch_size=4, epochs=1, **options)
     experiment = Study(base, seeds=1).resolve(catalog, where="test")[0].experiment
