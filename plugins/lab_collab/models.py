@@ -80,11 +80,15 @@ class DotBias(_RatingModel):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        return self.ranged(self.score(users, items))
+
+    def score(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the sum of biases and products of factors (B,), before it is brought into the range of ratings."""
         _check_numbers(users, items)
         score = self.dropout(self.user_factors(users) * self.item(items)).sum(-1)
         if self.user_bias is not None and self.item_bias is not None:
             score = score + self.user_bias(users).squeeze(-1) + self.item_bias(items).squeeze(-1)
-        return self.ranged(score)
+        return score
 
     def user_factors(self, users: Tensor) -> Tensor:
         """Return the factors (B, F) of users (B,)."""
@@ -143,12 +147,8 @@ class TimeBiases(DotBias):
 
     def forward(self, users: Tensor, items: Tensor, times: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Return ratings (B,) of items by users at times (B,) in days; None stands for the end of the training part."""
-        _check_numbers(users, items)
         times = torch.full(users.shape, self.time_span, device=users.device) if times is None else times
-        assert self.user_bias is not None
-        assert self.item_bias is not None
-        score = self.dropout(self.user(users) * self.item(items)).sum(-1)
-        score = score + self.user_bias(users).squeeze(-1) + self.item_bias(items).squeeze(-1)
+        score = self.score(users, items)
         if self.item_periods is not None:
             period = (times / self.time_span * self.bins).long().clamp(0, self.bins - 1)
             rows = torch.where(items == 0, 0, (items - 1) * self.bins + period + 1)

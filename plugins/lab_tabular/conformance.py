@@ -134,7 +134,7 @@ class ProcessorConformance(Conformance):
             raise Finding(f"{self.label} changes the columns that it is given")
 
     def test_a_stored_processor_transforms_alike(self) -> None:
-        """What was learned is plain JSON, from which the class is built again."""
+        """Learned state is plain JSON, from which the class is built again."""
         processor, frame, roles = self._fitted()
         again = type(processor)(**json.loads(json.dumps(attrs.asdict(processor))))
         one, other = processor.transform(frame), again.transform(frame)
