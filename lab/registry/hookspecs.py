@@ -178,7 +178,7 @@ def lab_commands() -> Mapping[str, str | tuple[str, ...]]:
 def lab_learner_methods() -> Mapping[str, str | Callable[..., Any]]:
     """Add methods to every learner of a study: name → ``"module:function"``, called as ``function(learner, …)``.
 
-    Fires when a run is built; the function is imported when it is first called.
+    Fires when a run is built; the function is imported when the method is first used.
     Used by: ``lab_seq2seq`` (``translate``).
     """
 

@@ -252,19 +252,30 @@ _ATTRIBUTES = (
 
 
 @lru_cache(maxsize=8)
-def _methods(catalog: Catalog, plugins: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+def _methods(catalog: Catalog, plugins: tuple[str, ...]) -> Mapping[str, Callable[..., Any]]:
     """Return the methods that plugins add to a learner; collected again once a study file has registered hooks."""
     # a method of the learner's own name would never be called, or replace what training calls
     owned = catalog.collect_owned("lab_learner_methods", taken={*dir(Learner), *_ATTRIBUTES})
-    return {name: _lazy_method(target, name) for name, (_, target) in owned.items()}
+    return _LazyMethods({name: target for name, (_, target) in owned.items()})
 
 
-def _lazy_method(target: Any, name: str) -> Callable[..., Any]:
-    """Return a function that is imported when it is first called."""
-    if callable(target):
-        return target  # type: ignore[no-any-return]
+class _LazyMethods(Mapping[str, Callable[..., Any]]):
+    """Methods by name; a function given by its path is imported when it is looked up."""
 
-    def method(*arguments: Any, **options: Any) -> Any:
-        return load_object(target, f"learner method '{name}'")(*arguments, **options)
+    def __init__(self, targets: Mapping[str, Any]) -> None:
+        self._targets = targets
 
-    return method
+    def __contains__(self, name: object) -> bool:
+        # not Mapping's, which would import the function
+        return name in self._targets
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        target = self._targets[name]
+        found: Callable[..., Any] = target if callable(target) else load_object(target, f"learner method '{name}'")
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._targets)
+
+    def __len__(self) -> int:
+        return len(self._targets)

@@ -8,7 +8,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
+from types import MethodType
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
@@ -537,7 +538,8 @@ class Study:
             raise AttributeError(f"a study has no '{name}'; plugins add: {', '.join(sorted(methods)) or 'nothing'}")
         target = methods[name]
         function = load_object(target, f"study method '{name}'") if isinstance(target, str) else target
-        return partial(with_checked_arguments(function, given=1), self)
+        # a bound method, of which help() shows the function's own signature and docstring
+        return MethodType(with_checked_arguments(function, given=1), self)
 
     def run(self, **options: Any) -> Any:
         """Run the study with ``lab.run_study``, whose options these are, and return its ``Results``."""

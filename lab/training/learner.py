@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -86,7 +86,7 @@ class Learner(Training):
         workers: int = 0,
     ) -> None:
         # first: __getattr__ looks here for every name that is missing
-        self._methods = dict(methods or {})
+        self._methods = {} if methods is None else methods
         super().__init__(
             model,
             data,
@@ -192,7 +192,8 @@ class Learner(Training):
     def __getattr__(self, name: str) -> Any:
         methods = self.__dict__.get("_methods", {})
         if name in methods:
-            return partial(methods[name], self)
+            # a bound method, of which help() shows the function's own signature and docstring
+            return MethodType(methods[name], self)
         offered = f"; plugins add: {', '.join(sorted(methods))}" if methods else ""
         raise AttributeError(f"a learner has no '{name}'{offered}")
 

@@ -141,6 +141,28 @@ def test_lab_learner_methods_adds_methods_that_get_the_learner(watched, catalog)
     assert "answer" in dir(learner)
 
 
+@pytest.mark.parametrize("name", ["answer", "reply"])
+def test_help_of_a_learner_method_shows_its_function_without_the_learner(watched, catalog, name):
+    watched(lab_learner_methods={"answer": f"{__name__}:answer", "reply": answer})
+    learner = build_learner(experiment().resolve(catalog)[0], points(), seed=0, catalog=catalog)
+    method = getattr(learner, name)
+    assert str(inspect.signature(method)) == "(question: 'str' = 'why') -> 'tuple[object, str]'"
+    assert method.__doc__ == "A learner's method."
+
+
+def test_help_of_a_study_method_shows_its_function_without_the_study():
+    method = Study(experiment(), seeds=1, name="asked").search
+    assert "study" not in inspect.signature(method).parameters
+    assert "trials" in inspect.signature(method).parameters
+    assert "partial(" not in method.__doc__
+
+
+def test_a_learner_that_lists_its_methods_imports_none_of_them(catalog):
+    catalog.add_module(plugin_module(lab_learner_methods={"answer": "no_such_module:answer"}), "watcher", "1.0")
+    learner = build_learner(experiment().resolve(catalog)[0], points(), seed=0, catalog=catalog)
+    assert "answer" in dir(learner)
+
+
 def test_a_learner_method_that_cannot_be_imported_says_so_when_it_is_called(watched, catalog):
     from lab.errors import PluginError
 
