@@ -25,7 +25,18 @@ from lab.registry.values import check_value, to_plain
 if TYPE_CHECKING:
     from lab.training.data import Data
 
-__all__ = ["TASK", "Experiment", "ResolvedExperiment", "Task", "facts_for_samplers", "unmet_by_split"]
+__all__ = [
+    "TASK",
+    "Experiment",
+    "FurtherProblems",
+    "ResolvedExperiment",
+    "Task",
+    "facts_for_samplers",
+    "unmet_by_split",
+]
+
+FurtherProblems = Callable[[Sequence[Component]], list[str]]
+"""Called with the components of an experiment; returns their problems, which are reported with all others."""
 
 TASK = "task"
 """The slot of a training function that is a whole experiment."""
@@ -161,8 +172,15 @@ class Experiment(Changeable):
         changes: dict[str, Any] = {slot: change(catalog, place, getattr(self, slot), rest, give)}
         return attrs.evolve(self, **changes)
 
-    def resolve(self, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
-        """Look up every name, fill in every default, and return the experiment, or None, with all problems."""
+    def resolve(
+        self, catalog: Catalog, further: FurtherProblems | None = None
+    ) -> tuple[ResolvedExperiment | None, list[str]]:
+        """Look up every name, fill in every default, and return the experiment, or None, with all problems.
+
+        Args:
+            catalog: where names are looked up.
+            further: returns further problems of the components that were found, nested ones included.
+        """
         resolver = Resolver(catalog)
         slots: dict[str, Component | list[Component]] = {}
         values: dict[str, Any] = {}
@@ -182,6 +200,8 @@ class Experiment(Changeable):
                     slots[field.name] = component
         if not resolver.problems:
             resolver.problems.extend(_unmet_needs(slots, catalog))
+        if further is not None:
+            resolver.problems.extend(further(ResolvedExperiment(slots, values).all_components()))
         return (None if resolver.problems else ResolvedExperiment(slots, values)), resolver.problems
 
 
@@ -213,7 +233,9 @@ class Task(Changeable):
         factory = follow(catalog, catalog.registry("tasks"), chosen).factory
         return name in parameters_of(factory, catalog)[0] or name in chosen.params
 
-    def resolve(self, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
+    def resolve(
+        self, catalog: Catalog, further: FurtherProblems | None = None
+    ) -> tuple[ResolvedExperiment | None, list[str]]:
         """Look up every name and fill in every default; gives the complete experiment, or None and all problems."""
         resolver = Resolver(catalog)
         component = resolver.resolve("tasks", self.task)
@@ -229,6 +251,7 @@ class Task(Changeable):
                 resolver.problems.append(f"{component.label}: a task is a function that trains, not a class")
             if inspect.iscoroutinefunction(component.factory) or inspect.isgeneratorfunction(component.factory):
                 resolver.problems.append(f"{component.label}: a task is a plain function, without async and yield")
+            resolver.problems += [] if further is None else further(list(component.walk()))
         if component is None or resolver.problems:
             return None, resolver.problems
         return ResolvedExperiment({TASK: component}, {}), []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import attrs
 import torch
 from torch import distributed
 
-from lab.errors import StudyError
+from lab.errors import LabError, StudyError
+from lab.registry.resolved import Component
 from lab.study.build import DataCache, data_of, naming_culprits
 from lab.study.complete import lacks
 from lab.study.culprit import explained
@@ -17,8 +19,10 @@ from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded
 from lab.study.keys import changed_sources, key_of
 from lab.study.modules import generator_note, leaves_modules
+from lab.study.needed import has_finished_run, problems_of_runs
 from lab.study.rehearsal import ArmCheck, SamplerChecks, check_samplers, rehearse
 from lab.study.run import Run
+from lab.study.store import Store
 from lab.study.study import Arm, Study, in_arms
 from lab.study.task import check_task
 from lab.study.workspace import Workspace
@@ -88,7 +92,11 @@ def plan_study(
         StudyError: every problem of every arm.
     """
     workspace.catalog.import_guard, notify = guarded, progress or _ignore_progress
-    arms = study.resolve(workspace.catalog, where=where, progress=notify)
+    # rank 0 alone owns the store; the stores of the other ranks are empty
+    store = workspace.store if _rank() == 0 else None
+
+    further = None if store is None else partial(_problems_of_needed_runs, store=store, study=study)
+    arms = study.resolve(workspace.catalog, where=where, progress=notify, further=further)
     # later rounds of a search use the modules imported in the first, so an edit meanwhile is no problem
     if not seen:
         _refuse_changed_sources(arms, study, where)
@@ -115,10 +123,22 @@ def plan_study(
         for number, arm in enumerate(to_step):
             notify("steps of arms", number, len(to_step))
             with attempt(arm):
+                if store is not None and (problems := problems_of_runs(arm.experiment.all_components(), store)):
+                    raise LabError("\n".join(problems))
                 # the plan's own runs keep the device asked for; only the rehearsal moves to the CPU
                 run = attrs.evolve(waiting[arm.name], workspace=here)
                 checks[arm.name] = _rehearse(run, study.compare, samplers, is_trial=arm.trial is not None)
     return Plan(study, workspace, arms, runs, found, completed, checks)
+
+
+def _problems_of_needed_runs(arm: str, components: Sequence[Component], *, store: Store, study: Study) -> list[str]:
+    problems = problems_of_runs(components, store)
+    # a finished run needs its source no more; whether there are others to train is known once the data is read
+    return [] if problems and has_finished_run(store, study.name, arm) else problems
+
+
+def _rank() -> int:
+    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
 
 
 def _refuse_changed_sources(arms: Sequence[Arm], study: Study, where: str | None) -> None:

@@ -39,7 +39,7 @@ from lab.study.record import experiment_from_json
 from lab.study.run import LAST, Listener, Run
 from lab.study.sources import find_study, refuse_in_store, stored_study
 from lab.study.space import Options
-from lab.study.store import RunRecord, Store
+from lab.study.store import RunRecord, Store, finished_run
 from lab.study.workspace import Workspace
 from lab.training.checkpoint import BEST
 from lab.training.data import Data
@@ -492,31 +492,6 @@ def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
-
-
-def finished_run(store: Store, key: str, *, damaged_too: bool = False) -> RunRecord:
-    """Return the record of a finished run, by the first digits of its key.
-
-    Args:
-        store: the runs.
-        key: the run's key.
-        damaged_too: also return a finished run whose files were changed since.
-
-    Raises:
-        LabError: no run matches, several do, or it is not finished.
-    """
-    record = store.find(key)
-    if record.status == "finished":
-        return record
-    if record.status == "damaged":
-        if damaged_too and (record.folder / "result.json").is_file() and not record.folder.is_symlink():
-            return record
-        raise StoreError(
-            f"run {record.key} is damaged",
-            where=record.result["error"],
-            hint="run its study again to train it again, or lab runs remove it",
-        )
-    raise StoreError(f"run {record.key} is not finished ({record.status})", hint="run its study again to finish it")
 
 
 def _with_local_components(

@@ -22,10 +22,10 @@ from typing import Any
 import attrs
 from filelock import FileLock, Timeout
 
-from lab.errors import StoreError, UnknownNameError
+from lab.errors import StoreError, UnknownNameError, did_you_mean
 from lab.study import files
 
-__all__ = ["MARKED", "Outcome", "RunRecord", "Store", "clear_for_writing", "outcome_of"]
+__all__ = ["MARKED", "Outcome", "RunRecord", "Store", "clear_for_writing", "finished_run", "outcome_of"]
 
 MARKED = ("metrics.jsonl", "model.safetensors", "best.safetensors", "sources.json")
 """Files whose digests ``result.json`` holds."""
@@ -338,7 +338,12 @@ class Store:
         found = [known for known in self.all_keys() if known.startswith(key)] if key else []
         if len(found) == 1 or key in found:
             return self.record(key if key in found else found[0])
-        hint = "lab runs lists what is there" if not found else f"give more digits: {', '.join(found[:5])}"
+        if found:
+            hint = f"give more digits: {', '.join(found[:5])}"
+        else:
+            # as many digits as were given, so that a mistyped prefix is close to its key
+            close = {known[: len(key)]: known for known in reversed(self.all_keys())} if len(key) > 2 else {}
+            hint = did_you_mean(key, close, "lab runs lists what is there")
         raise UnknownNameError(f"{'no' if not found else 'more than one'} run's key begins with '{key}'", hint=hint)
 
     def records(self) -> Iterator[RunRecord]:
@@ -433,6 +438,31 @@ class Store:
             raise StoreError(f"'{name}' cannot be the name of a study", hint="use letters, digits, '-' and '_'")
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def finished_run(store: Store, key: str, *, damaged_too: bool = False) -> RunRecord:
+    """Return the record of a finished run, by the first digits of its key.
+
+    Args:
+        store: the runs.
+        key: the run's key.
+        damaged_too: also return a finished run whose files were changed since.
+
+    Raises:
+        LabError: no run matches, several do, or it is not finished.
+    """
+    record = store.find(key)
+    if record.status == "finished":
+        return record
+    if record.status == "damaged":
+        if damaged_too and (record.folder / "result.json").is_file() and not record.folder.is_symlink():
+            return record
+        raise StoreError(
+            f"run {record.key} is damaged",
+            where=record.result["error"],
+            hint="run its study again to train it again, or lab runs remove it",
+        )
+    raise StoreError(f"run {record.key} is not finished ({record.status})", hint="run its study again to finish it")
 
 
 def _own_folder(path: Path) -> None:

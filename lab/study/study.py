@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MethodType
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ from lab.registry.component import Reference, Use, plain_number, plain_value
 from lab.registry.plugins import Catalog, load_catalog
 from lab.registry.registry import load_object
 from lab.registry.resolve import Resolver
+from lab.registry.resolved import Component
 from lab.study.checks import (
     MAX_ARMS,
     MAX_RUNS,
@@ -30,7 +31,7 @@ from lab.study.checks import (
     text_problem,
     with_checked_arguments,
 )
-from lab.study.experiment import Experiment, ResolvedExperiment, Task
+from lab.study.experiment import Experiment, FurtherProblems, ResolvedExperiment, Task
 from lab.study.folds import FOLDS, changes_of, fold_problems, problems_of, rule_of, units
 from lab.study.space import Search, label_of, read_space
 
@@ -331,7 +332,12 @@ class Study:
         return [*(own or [Arm(BASE)]), *(arm for arm in self.arms if arm.name != BASE)]
 
     def resolve(
-        self, catalog: Catalog, *, where: str | None = None, progress: Callable[[str, int, int], None] | None = None
+        self,
+        catalog: Catalog,
+        *,
+        where: str | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+        further: Callable[[str, Sequence[Component]], list[str]] | None = None,
     ) -> list[Arm]:
         """Return every arm resolved, the base first.
 
@@ -339,11 +345,12 @@ class Study:
             catalog: where names are looked up.
             where: the study's file, for messages.
             progress: called with what is being done, how many are done, and how many there are.
+            further: returns further problems of an arm, given its name and those of its components that were found.
 
         Raises:
             StudyError: all problems of all arms at once.
         """
-        resolved, problems = self._resolve(catalog, progress)
+        resolved, problems = self._resolve(catalog, progress, further)
         if problems:
             raise StudyError(problems, where=where)
         return resolved
@@ -353,7 +360,10 @@ class Study:
         return self._resolve(catalog)[1]
 
     def _resolve(
-        self, catalog: Catalog, progress: Callable[[str, int, int], None] | None = None
+        self,
+        catalog: Catalog,
+        progress: Callable[[str, int, int], None] | None = None,
+        further: Callable[[str, Sequence[Component]], list[str]] | None = None,
     ) -> tuple[list[Arm], list[str]]:
         problems: dict[str, list[str]] = {}
         resolved: list[Arm] = []
@@ -361,7 +371,7 @@ class Study:
         for number, arm in enumerate(arms):
             if progress is not None:
                 progress("names and parameters of arms", number, len(arms))
-            experiment, found = self._apply(arm, catalog)
+            experiment, found = self._apply(arm, catalog, None if further is None else partial(further, arm.name))
             if experiment is not None:
                 # per arm: an arm may remove the metric that the study compares
                 found += _unknown_metric(self.compare, experiment)
@@ -546,7 +556,9 @@ class Study:
         # imported by name at call time: lab.study.study is a value object and must not import the engine
         return importlib.import_module("lab").run_study(self, **options)
 
-    def _apply(self, arm: Arm, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
+    def _apply(
+        self, arm: Arm, catalog: Catalog, further: FurtherProblems | None = None
+    ) -> tuple[ResolvedExperiment | None, list[str]]:
         experiment = self.base
         try:
             for path, value in arm.changes.items():
@@ -556,7 +568,7 @@ class Study:
                 experiment = experiment.changed("checkpoint.select", select, catalog)
         except (LabError, TypeError) as error:
             return None, [str(error)]
-        return experiment.resolve(catalog)
+        return experiment.resolve(catalog, further)
 
     def _with(self, arms: Sequence[Arm], remedy: str = "") -> Study:
         times = Counter(arm.name for arm in (*self.arms, *arms))

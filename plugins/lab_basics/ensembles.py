@@ -21,6 +21,7 @@ from lab.training.structure import describe_structure
 if TYPE_CHECKING:
     from lab.registry.plugins import Catalog
     from lab.study.results import Results
+    from lab.study.store import Store
     from lab.study.study import Arm, Study
     from lab.training.learner import Learner
 
@@ -298,6 +299,14 @@ class MembersFromRuns(Callback):
     reads_metrics = False
     # a plan does not know the folder of runs
     rehearse = False
+
+    @classmethod
+    def check_runs(cls, params: Mapping[str, Any], store: Store) -> None:
+        """Raise if a run is not there or not finished; a plan calls it before it reads data."""
+        from lab.study.needed import check_run
+
+        for key in params["keys"]:
+            check_run({**params, "run": key}, store)
 
     def __init__(self, *, keys: Sequence[str] = (), runs: str | None = None) -> None:
         self.keys, self.runs = list(keys), runs

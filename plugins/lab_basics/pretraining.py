@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError, ParameterError, StudyError
 from lab.training.callback import Callback
@@ -12,6 +12,7 @@ from lab.training.rng import global_random_state, set_global_random_state
 
 if TYPE_CHECKING:
     from lab import Experiment, Study
+    from lab.study.store import Store
     from lab.training import Learner
 
 __all__ = ["FromRun"]
@@ -61,6 +62,13 @@ class FromRun(Callback):
             )
         self.run, self.pretraining, self.settings = run, pretraining, list(settings)
         self.seed, self.runs = seed, runs
+
+    @classmethod
+    def check_runs(cls, params: Mapping[str, Any], store: Store) -> None:
+        """Raise if the run is not there or not finished; a plan calls it before it reads data."""
+        from lab.study.needed import check_run
+
+        check_run(params, store)
 
     def take(self, learner: Learner, source: Learner) -> None:
         """Copy what is needed from the trained ``source`` into ``learner``."""

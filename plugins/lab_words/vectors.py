@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from lab_text.vector_files import variants
 from lab_text.vectors import Found, Sentences, WordVectors
 
 from lab.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    from lab.study.store import Store
 
 __all__ = ["RunVectors"]
 
@@ -26,6 +30,13 @@ class RunVectors(WordVectors):
 
     run: str = ""
     runs: str = "runs"
+
+    @classmethod
+    def check_runs(cls, params: Mapping[str, Any], store: Store) -> None:
+        """Raise if the run is not there or not finished; a plan calls it before it reads data."""
+        from lab.study.needed import check_run
+
+        check_run(params, store)
 
     @property
     def origin(self) -> str:
