@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from lab_statistics.matching import closest_width, describe, sections
-
 from torch import nn
 
 from lab import Study, use
