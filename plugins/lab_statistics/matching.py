@@ -2,7 +2,8 @@
 
 An arm that is better and larger may be better because it is larger. Here every arm that costs more or less than the
 base is also trained with the base's budget: with a width scaled until it has as many parameters, or with as many epochs
-as the base's steps or seconds allow. The table has the arms as they are, and the matched ones below.
+as the base's steps or seconds allow. The table has the arms as they are, and the matched ones below. Arms without
+weights, and arms that no other width or number of epochs brings closer, stay as they are.
 """
 
 from __future__ import annotations
@@ -94,9 +95,12 @@ def next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
     for arm in others:
         own = _budget(results, arm.name, budget)
         # an arm of which nothing finished has no budget to match
-        if not math.isfinite(own * target) or abs(own / target - 1) <= CLOSE:
+        if not math.isfinite(own * target) or abs(own / target - 1) <= CLOSE or _without_weights(results, arm.name):
             continue
         path, value = _matched_value(rule, resolved[arm.name], own, target, count)
+        # the arm as it is, which would be listed twice
+        if resolved[arm.name].experiment.value_at(path) == value:
+            continue
         found.append(
             Arm(
                 matched_name(arm.name, budget),
@@ -114,6 +118,11 @@ def _budget(results: Results, arm: str, budget: str) -> float:
 
     values = list(results.scores(arm, budget).values())
     return statistics.median(values) if values else math.nan
+
+
+def _without_weights(results: Results, arm: str) -> bool:
+    """Return whether an arm has nothing to train, such as counted n-grams, so that no budget would change it."""
+    return set(results.scores(arm, "parameters").values()) == {0}
 
 
 def _matched_value(
@@ -219,7 +228,7 @@ def describe(study: Any, results: Results) -> list[str]:
             continue
         own = _budget(results, arm.name, budget) / target - 1
         if arm.name not in matched:
-            lines.append(f"  {arm.name}: {_excess(own)} by itself")
+            lines.append(f"  {arm.name}: {_excess(own)} {_why_not(results, arm.name, own, budget)}")
             continue
         other = matched[arm.name]
         assert other.trial is not None
@@ -227,6 +236,15 @@ def describe(study: Any, results: Results) -> list[str]:
         left = _budget(results, other.name, budget) / target - 1
         lines.append(f"  {arm.name}: {_excess(own)} as it is; with {path} = {value} {_excess(left)}")
     return lines
+
+
+def _why_not(results: Results, arm: str, excess: float, budget: str) -> str:
+    """Return why an arm has no matched form."""
+    if abs(excess) <= CLOSE or not math.isfinite(excess):
+        return "by itself"
+    if _without_weights(results, arm):
+        return "as it is; it has no weights to train"
+    return "as it is; " + ("no other width" if budget == "parameters" else "no other number of epochs") + " is closer"
 
 
 def _excess(share: float) -> str:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lab_statistics.matching import closest_width, describe, sections
+from torch import nn
 
 from lab import Study, use
 from lab.errors import LabError, StudyError
@@ -76,6 +78,34 @@ def test_an_arm_of_more_epochs_gets_the_seconds_of_the_base(catalog: Catalog, tm
     results = run_study(study, runs=tmp_path, catalog=catalog)
     matched = next(arm for arm in results.arms if arm.name == "long, same seconds")
     assert 1 <= matched.changes["epochs"] < 60
+
+
+def test_an_arm_that_no_other_number_of_epochs_brings_closer_stays_as_it_is(catalog: Catalog, tmp_path: Path) -> None:
+    base = experiment(epochs=1)
+    study = Study(base, seeds=1, name="close").swap("batch_size", {"smaller": base.batch_size - 1}).match("steps")
+    results = run_study(study, runs=tmp_path, catalog=catalog)
+    assert [arm.name for arm in results.arms] == ["base", "smaller"]
+    first, second = (results.scores(arm.name, "steps")[0] for arm in results.arms)
+    assert second > first * 1.01
+    assert describe(results.study, results)[1].endswith("as it is; no other number of epochs is closer")
+
+
+class Nothing(nn.Module):
+    """Predicts zero: there is nothing to train, as with counted n-grams."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(inputs), 1, requires_grad=True)
+
+
+def test_an_arm_without_weights_has_no_matched_form(catalog: Catalog, tmp_path: Path) -> None:
+    catalog.add_module(plugin_module("zeros", lab_architectures={"zero": Nothing}), "zeros", "1.0")
+    study = Study(experiment(epochs=4), seeds=1, name="zero")
+    study = study.grid({"architecture": {"line": "line", "zero": "zero"}, "epochs": {"long": 4, "short": 1}})
+    results = run_study(study.match("steps"), runs=tmp_path, catalog=catalog)
+    matched = [arm.name for arm in results.arms if arm.trial is not None]
+    assert matched == ["short, same steps"]
+    lines = describe(results.study, results)
+    assert any("zero + short: " in line and "it has no weights to train" in line for line in lines)
 
 
 @pytest.mark.parametrize(
