@@ -10,6 +10,7 @@ seed, and `transform`.
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import re
@@ -56,10 +57,11 @@ def _tables(folder: Path, settings: list[str]) -> list[Path]:
     if not record.is_file():
         return [folder / "runs.csv"] if (folder / "runs.csv").is_file() else []
     study = json.loads(record.read_text(encoding="utf-8"))
-    variants = sorted([study, *study["variants"]], key=lambda each: each["made"], reverse=True)
-    found = [folder / f"runs-{each['variant']}.csv" for each in variants if _settings(each["command"]) == settings]
+    others = study.get("variants", [])
+    variants = sorted([study, *others], key=lambda each: each["made"], reverse=True)
+    found = [folder / f"runs-{each.get('variant')}.csv" for each in variants if _settings(each["command"]) == settings]
     # a study that was run in one form has a single table, without the name of a variant
-    alone = [folder / "runs.csv"] if not study["variants"] and _settings(study["command"]) == settings else []
+    alone = [folder / "runs.csv"] if not others and _settings(study["command"]) == settings else []
     return [path for path in (*found, *alone) if path.is_file()]
 
 
@@ -70,7 +72,7 @@ def _settings(command: str) -> list[str]:
     ['corpus=timemachine']
     """
     words = shlex.split(command)
-    return sorted(value for name, value in zip(words, words[1:], strict=False) if name == "--set")
+    return sorted(value for name, value in itertools.pairwise(words) if name == "--set")
 
 
 def _transformed(value: float, transform: str) -> float:
@@ -97,7 +99,7 @@ def _place(lesson: str) -> tuple[int, int, int]:
 
 def page(rows: list[dict[str, Any]]) -> str:
     """Return the page; rows without a measurement are left out."""
-    return HEAD + "".join(_line(row) for row in ordered(rows) if "ours" in row)
+    return HEAD + "".join(_line(row) for row in ordered([row for row in rows if "ours" in row]))
 
 
 def _line(row: dict[str, Any]) -> str:
