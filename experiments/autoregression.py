@@ -8,6 +8,7 @@ thereafter.
 """
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import Tensor, nn
 
 import lab
@@ -34,9 +35,8 @@ def train(
     Raises:
         ParameterError: a number is out of range.
     """
-    for name, value, least in (("window", window, 1), ("epochs", epochs, 1), ("known", known, window)):
-        if value < least:
-            raise ParameterError(f"{name} must be at least {least}, got {value}", where="task 'train'")
+    check_sizes("task 'train'", window=window, epochs=epochs)
+    check_sizes("task 'train'", least=window, known=known)
     if window + known + 64 > 1000:
         raise ParameterError(f"window={window} and known={known} leave too few of 1,000 values", where="task 'train'")
     draws = run.streams.generator("data")

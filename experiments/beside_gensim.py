@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import torch
+from lab_basics.checks import check_sizes
 from lab_basics.optimizers import adam
 from lab_words.corpora import read_sentences
 from lab_words.data import word_pairs
@@ -28,6 +29,7 @@ def train(
     *, run: lab.TaskRun, library: str = "lab", corpus: str = "embedded", embedding_dim: int = 100, epochs: int = 5
 ) -> dict[str, float]:
     """Train skip-gram vectors with negative sampling, and judge them; the time includes reading the text."""
+    check_sizes("task 'train'", embedding_dim=embedding_dim, epochs=epochs)
     # of the processor: other programs on the machine do not count
     started = time.process_time()
     vocab, vectors = (_gensim if library == "gensim" else _lab)(run, corpus, embedding_dim, epochs)

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from lab_basics.checks import check_sizes
 
 import lab
 from lab import Learner, Study, use
@@ -29,6 +30,7 @@ def newcomers(
     run: lab.TaskRun,
 ) -> dict[str, float]:
     """Train without some users, and return the error on half of their ratings after the others were revealed."""
+    check_sizes("task 'newcomers'", epochs=epochs)
     from attrs import evolve
     from lab_basics.losses import mse
     from lab_basics.optimizers import adam

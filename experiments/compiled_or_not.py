@@ -10,6 +10,7 @@ import time
 from typing import Literal
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import nn
 
 import lab
@@ -36,6 +37,7 @@ def as_form(net: nn.Module, form: Form, example: torch.Tensor) -> nn.Module:
 
 def measure(*, form: Form = "plain", calls: int = 1000, rounds: int = 5, run: lab.TaskRun) -> dict[str, float]:
     """Time the calls, and compare the outputs with those of the net as it is."""
+    check_sizes("task 'measure'", calls=calls, rounds=rounds)
     torch.manual_seed(run.seed)
     net, example = make_net(), torch.randn(1, 512)
     with torch.no_grad():

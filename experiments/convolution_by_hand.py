@@ -9,6 +9,7 @@ picture of a run has the kernel by step.
 """
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import Tensor
 
 import lab
@@ -56,6 +57,7 @@ def pool(picture: Tensor, size: int, *, mean: bool = False) -> Tensor:
 
 def train(*, lr: float = 0.03, steps: int = 10, run: lab.TaskRun) -> dict[str, float]:
     """Learn the kernel, and return the last loss and how far the kernel is from (1, -1)."""
+    check_sizes("task 'train'", steps=steps)
     picture = torch.ones(6, 8)
     picture[:, 2:6] = 0
     true = torch.tensor([[1.0, -1.0]])

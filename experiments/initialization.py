@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -59,6 +60,7 @@ def train(
     run: lab.TaskRun,
 ) -> dict[str, float]:
     """Train the network, and return its accuracy and how much smaller the first gradient is than the last."""
+    check_sizes("task 'train'", depth=depth, width=width, epochs=epochs)
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

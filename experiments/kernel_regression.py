@@ -11,6 +11,7 @@ Gaussian kernel of width 1, and 0.08 ± 0.04 with the learned one, which is narr
 from typing import Literal
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import Tensor
 
 import lab
@@ -33,6 +34,7 @@ def train(
     run: lab.TaskRun,
 ) -> dict[str, float]:
     """Fit the curve and return the loss at the test points."""
+    check_sizes("task 'train'", points=points, epochs=epochs)
     generator = run.streams.generator("data")
     x = (torch.rand(points, generator=generator) * 5).sort().values
     y = curve(x) + torch.randn(points, generator=generator) * noise

@@ -9,8 +9,10 @@ The Time Machine, which LAB_DATA may hold: `--set corpus=timemachine`.
 
 import math
 from collections import Counter
+from typing import Literal
 
 import torch
+from lab_basics.checks import check_sizes
 
 import lab
 from lab import Study, use
@@ -53,13 +55,14 @@ class SmoothedCounts:
 def perplexity(
     *,
     corpus: str = "embedded",
-    n: int = 3,
+    n: Literal[1, 2, 3] = 3,
     first: float = 1.0,
     second: float = 10.0,
     third: float = 10.0,
     run: lab.TaskRun,
 ) -> dict[str, float]:
     """Return the perplexities of the last tenth of a text and of the rest, by smoothed counts of the rest."""
+    check_sizes("task 'perplexity'", least=0, first=first, second=second, third=third)
     from lab_charlm.data import char_text
 
     data = char_text(corpus)

@@ -9,11 +9,11 @@ degrees 3 and 1, and 1,500 with degree 19; here all have 400. The picture of eac
 import math
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import Tensor
 
 import lab
 from lab import Study, use
-from lab.errors import ParameterError
 
 TRUE = (5.0, 1.2, -3.4, 5.6)
 
@@ -32,9 +32,8 @@ def train(
     Raises:
         ParameterError: the degree is negative, or epochs or points are fewer than one.
     """
-    for name, value, least in (("degree", degree, 0), ("epochs", epochs, 1), ("points", points, 1)):
-        if value < least:
-            raise ParameterError(f"{name} must be at least {least}, got {value}", where="task 'train'")
+    check_sizes("task 'train'", epochs=epochs, points=points)
+    check_sizes("task 'train'", least=0, degree=degree)
     draws, order = run.streams.generator("data"), run.streams.generator("order")
     x = torch.randn(2 * points, generator=draws)
     y = features_of(x, 3) @ torch.tensor(TRUE) + 0.1 * torch.randn(2 * points, generator=draws)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from typing import Literal, NamedTuple
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import Tensor
 
 import lab
@@ -100,6 +101,7 @@ def simulate(
     run: lab.TaskRun,
 ) -> dict[str, float]:
     """Add vectors, compare them with their sum, and return the modeled time, drawn for other numbers of workers."""
+    check_sizes("task 'simulate'", workers=workers, most_workers=most_workers)
     curve = {}
     for count in sorted({2, 4, 8, 16, most_workers, workers}):
         vectors = list(torch.randn(count, 16 * count, generator=run.streams.generator(f"vectors of {count}")))

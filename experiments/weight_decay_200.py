@@ -7,6 +7,7 @@ the squared error. The book printed ‖w‖ = 12.96 without and 0.356 with λ = 
 """
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import Tensor
 
 import lab
@@ -32,6 +33,7 @@ def train(
     *, decay: float = 0.0, inputs: int = 200, examples: int = 20, lr: float = 0.003, epochs: int = 100, run: lab.TaskRun
 ) -> dict[str, float]:
     """Train a linear model, and return its losses and the norm of its weights."""
+    check_sizes("task 'train'", inputs=inputs, examples=examples, epochs=epochs)
     draws = run.streams.generator("data")
     x = torch.randn(examples + 100, inputs, generator=draws)
     y = 0.05 + 0.01 * x.sum(1) + 0.01 * torch.randn(len(x), generator=draws)

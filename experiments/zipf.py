@@ -14,6 +14,7 @@ from collections import Counter
 from typing import NamedTuple
 
 import torch
+from lab_basics.checks import check_sizes
 
 import lab
 from lab import Study, use
@@ -61,6 +62,7 @@ def zipf_line(counts: list[int], first: int = 10, least: int = 3) -> Line:
 
 def count(*, corpus: str = "embedded", n: int = 1, run: lab.TaskRun) -> dict[str, float]:
     """Count runs of n words, and return the line through them, how many kinds there are, and how many occur once."""
+    check_sizes("task 'count'", n=n)
     from lab_charlm.data import char_text
 
     data = char_text(corpus)

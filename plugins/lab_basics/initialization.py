@@ -27,7 +27,7 @@ _WHERE = "callback 'init'"
 class Init(Callback):
     """Draw the initial weights of every layer by one rule, before the first step.
 
-    ``use("init", weights="kaiming_normal")`` works with any architecture, and so does an own function:
+    ``use("init", weights="kaiming_normal")`` works with any architecture, and so does an own function::
 
         def uniform(weight, generator):
             weight.uniform_(-0.1, 0.1, generator=generator)

@@ -62,8 +62,11 @@ _ORIGINS = {"there": "already here", "checked": "verified", "recorded": "recorde
 def _print_table() -> None:
     from lab_text.corpora import data_folder, known_corpora
 
-    for name, corpus in sorted(known_corpora().items()):
-        click.echo(f"{click.style(f'{name:<12}', bold=True)}{' '.join(corpus.languages):<10}{_state(corpus)}")
+    corpora = known_corpora()
+    languages = {name: " ".join(corpus.languages) for name, corpus in corpora.items()}
+    first, second = (max(map(len, column), default=0) + 2 for column in (languages, languages.values()))
+    for name, corpus in sorted(corpora.items()):
+        click.echo(f"{click.style(f'{name:<{first}}', bold=True)}{languages[name]:<{second}}{_state(corpus)}")
         click.echo(f"  {corpus.title}\n  {corpus.license}; {corpus.publisher}\n")
     click.echo(f"data directory: {data_folder()}   (fetch with: lab data get NAME)")
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from lab_text import corpora, download
 from lab_text.commands import data
-from lab_text.corpora import Corpus, Download, known_checksums, record_checksum
+from lab_text.corpora import Corpus, Download, known_checksums, known_corpora, record_checksum
 from lab_text.download import fetch_corpus
 
 from lab.errors import DataError
@@ -373,3 +373,9 @@ def test_a_manifest_that_is_no_text_is_told(empty_data: Path) -> None:
     (empty_data / "MANIFEST.tsv").write_bytes(b"file\tsha256\n\xff\xfe\t1\n")
     with pytest.raises(DataError, match="the manifest cannot be read"):
         known_checksums(empty_data)
+
+
+def test_the_longest_name_of_a_corpus_does_not_run_into_its_languages(empty_data: Path) -> None:
+    printed = CliRunner().invoke(data, [], catch_exceptions=False).output
+    longest = max(known_corpora(), key=len)
+    assert f"\n{longest}  " in f"\n{printed}"
