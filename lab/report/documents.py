@@ -89,9 +89,10 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     ``seconds`` and ``bytes`` are estimates from one step of each arm, null for a training function.
     """
     from lab.report.terminal import estimated_bytes, estimated_seconds
+    from lab.study.notes import notes_of_plan
 
     known = all(run.arm in plan.checks for run in plan.to_train)
-    notes = [note for run in plan.runs for note in run.data.notes]
+    notes = list(notes_of_plan(plan).data)
     notes += [note for check in plan.checks.values() for note in check.notes]
     return {
         "schema": PLAN,

@@ -6,7 +6,7 @@ import io
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, JustifyMethod
@@ -37,13 +37,13 @@ from lab.report.section import Section, sections_of
 from lab.study.compare import ArmComparison, Effect
 from lab.study.experiment import describe_value
 from lab.study.folds import describe_replication
+from lab.study.notes import notes_of_plan
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
 from lab.study.study import Arm
 from lab.study.task import task_notes
-from lab.training.data import Data
 
-__all__ = ["data_notes", "lines_below", "print_plan", "print_results", "sections_of", "split_sizes"]
+__all__ = ["lines_below", "print_plan", "print_results", "sections_of"]
 
 MAX_ARMS_SHOWN = 200
 MAX_NAMES = 20
@@ -91,12 +91,13 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
             f"replication: {replication}; the run with seed s has fold s % {folds} of repetition s // {folds}",
             highlight=False,
         )
-    for line in dict.fromkeys(split_sizes(run.data) for run in plan.runs if run.experiment.task is None):
-        console.print(f"examples: {line}", highlight=False)
-    for note in data_notes(plan):
+    noted = notes_of_plan(plan)
+    for line in noted.size_lines():
+        console.print(f"examples: {escape(line)}", highlight=False)
+    for note in noted.data_lines():
         console.print(f"data: {escape(note)}", highlight=False)
-    for note, noted in notes_of(plan).items():
-        prefix = "" if len(noted) == len(plan.checks) else f"{', '.join(noted)}: "
+    for note, names in notes_of(plan).items():
+        prefix = "" if len(names) == len(plan.checks) else f"{', '.join(names)}: "
         console.print(f"note: {escape(prefix + note)}", highlight=False)
     unpaired = [name for name, check in plan.checks.items() if not check.is_paired]
     if unpaired:
@@ -131,21 +132,6 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
             f"; about {describe_seconds(estimated_seconds(plan))} and {estimated_bytes(plan) / 2**20:,.0f} MiB of disk"
         )
         console.print(f"{len(plan.to_train)} runs to do, {len(finished)} found{cost if known else ''}", highlight=False)
-
-
-def data_notes(plan: Plan) -> list[str]:
-    """Return the notes of the data of a plan, each once."""
-    # all seeds and most arms share their data; of folds, which differ in little, those of one
-    noted = [run for run in plan.runs if plan.study.folds is None or run.seed == plan.runs[0].seed]
-    return list(dict.fromkeys(note for run in noted for note in run.data.notes))
-
-
-def split_sizes(data: Data) -> str:
-    """Return how many examples each split has: ``train 17,970 · valid 2,030``."""
-    splits = {"train": data.train, "valid": data.valid, "test": data.test}
-    # a stream has no length
-    known = {name: len(split) for name, split in splits.items() if isinstance(split, Sized)}
-    return " · ".join(f"{name} {count:,}" for name, count in known.items())
 
 
 def _few(names: Sequence[str]) -> str:

@@ -45,6 +45,7 @@ from lab.report.section import Section
 from lab.study.compare import ArmComparison, Effect, summarize
 from lab.study.experiment import describe_value
 from lab.study.folds import describe_replication
+from lab.study.notes import Notes
 from lab.study.record import StudyRecord, shell_name
 from lab.study.results import ArmRow, Results
 from lab.study.store import RunRecord
@@ -174,7 +175,8 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "has_budget": any(run.budget for run in results.runs) or bool(record.base),
         "budget_names": [name.replace("_", " ") for name in costs],
         "notes": [
-            *results.caveats(rows),
+            # notes on the data have a place of their own
+            *(each for each in results.caveats(rows) if each not in record.notes.caveats()),
             *([search_note(results)] if record.study.searching else []),
             *results.budget_notes(),
         ],
@@ -192,6 +194,9 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "runs": results.rows(),
         "failures": [_failure(run) for run in results.failed],
         "recipe": recipe(record.base),
+        "sizes": record.notes.size_lines(),
+        "data_notes": _warnings_first(record.notes),
+        "arm_notes": record.notes.arm_lines(),
         "environment": _environment_rows(results.runs),
         "commands": _commands(record, results),
     }
@@ -355,6 +360,12 @@ def _failure(run: RunRecord) -> dict[str, Any]:
         "error": run.result.get("error", texts.get(run.status, run.status)),
         "traceback": run.result.get("traceback", ""),
     }
+
+
+def _warnings_first(notes: Notes) -> list[dict[str, Any]]:
+    warnings = notes.warning_lines()
+    others = [line for line in notes.data_lines() if line not in warnings]
+    return [{"text": line, "is_warning": line in warnings} for line in (*warnings, *others)]
 
 
 # --- how it was made --------------------------------------------------------------------------------------------------
