@@ -20,6 +20,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -793,19 +794,34 @@ def _contrasts(levels: Mapping[str, Sequence[str]]) -> dict[str, Signs]:
 
 
 def _contrast(table: Mapping[tuple[str, ...], np.ndarray], signs: Signs) -> np.ndarray:
-    """Return, per seed, the mean over the other factors of the signed sum over the levels in question."""
-    total, count = np.zeros(0), 0
-    for cell, values in table.items():
-        if all(cell[i] in pair for i, pair in signs.items()):
-            sign = math.prod(1 if cell[i] == pair[1] else -1 for i, pair in signs.items())
-            total = sign * values if count == 0 else total + sign * values
-            count += 1
+    """Return, per seed, the mean over the other factors of the signed sum over the levels in question.
+
+    NaN where a cell is so large, as one that diverged is, that the digits of the others are lost beside it.
+    """
+    signed = [
+        math.prod(1 if cell[i] == pair[1] else -1 for i, pair in signs.items()) * values
+        for cell, values in table.items()
+        if all(cell[i] in pair for i, pair in signs.items())
+    ]
     # each contrast sums 2^k signed cells; dividing by the rest averages over the other factors
-    mean: np.ndarray = total / (count / 2 ** len(signs))
-    # cells that add up leave nothing but rounding, which must not count as an interaction with a sign
-    sizes = np.max([np.abs(values) for values in table.values()], axis=0)
-    mean[np.isfinite(sizes) & (np.abs(mean) <= NOISE * sizes)] = 0.0
-    return mean
+    return np.array([_signed_sum(column) for column in zip(*signed, strict=True)]) * (2 ** len(signs) / len(signed))
+
+
+def _signed_sum(values: Sequence[float]) -> float:
+    """Return a sum in which what is nothing but rounding has no sign, and what is lost in rounding no value.
+
+    >>> _signed_sum([0.3, -0.1, -0.2]), _signed_sum([2.0, -1.0, 1e34, -1e34])
+    (0.0, nan)
+    """
+    if not all(map(math.isfinite, values)):
+        return math.nan
+    total = math.fsum(values)
+    rounding = len(values) * sys.float_info.epsilon * math.fsum(map(abs, values))
+    if abs(total) > rounding:
+        return total
+    # a true difference of a millionth of such a small value would not be seen
+    is_lost = any(0 < abs(value) < 1e6 * rounding for value in values)
+    return math.nan if is_lost else 0.0
 
 
 def _effect(name: str, signs: Signs, found: _Judged, d: np.ndarray, level: float, sign: int) -> Effect:
@@ -824,7 +840,7 @@ def _effect_verdict(d: np.ndarray, levels: Sequence[str], found: _Judged, sign: 
         return "no seed in which every cell finished"
     reason = _no_verdict(d)
     if reason:
-        return reason
+        return "a score is not finite, or so large that others are lost beside it" if np.isnan(d).any() else reason
     if not d.any():
         return f"{'they add up exactly' if together else 'no effect'}: the same in every one of {n} seeds"
     if n < MIN_SEEDS:

@@ -196,6 +196,11 @@ def _shadowed(error: BaseException, folder: Path) -> str | None:
     return f"'{top}' is an installed or standard module that shadows {beside[0].relative_to(folder)}; rename that file"
 
 
+def _own_level(study: Study, path: str) -> str | None:
+    """Return the path at or above ``path`` of which every arm has a level of its own, as in a grid; None without one."""
+    return next((own for own in study.all_arms[0].changes if path == own or path.startswith(f"{own}.")), None)
+
+
 def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, where: str | None = None) -> Study:
     """Return the study with ``PATH=VALUE`` assignments applied to its base, in order.
 
@@ -214,6 +219,13 @@ def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, wher
         path, equals, text = (part.strip() for part in assignment.partition("="))
         if not equals:
             problems.append(f"cannot read --set {assignment}\n  write it as PATH=VALUE, for example --set lr=0.01")
+            continue
+        own = _own_level(study, path)
+        if own is not None:
+            problems.append(
+                f"--set {assignment}: it would change nothing, since every arm has its own '{own}'\n"
+                "  change the levels in the study's file, or choose arms with --arms"
+            )
             continue
         try:
             base = base.changed_by_text(path, text, catalog)

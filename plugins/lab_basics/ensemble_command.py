@@ -12,7 +12,7 @@ from lab.cli.main import Session
 from lab.cli.options import loading_options, runs_option, warn
 
 if TYPE_CHECKING:
-    from lab_basics.ensembles import EnsembleScores
+    from lab_basics.ensembles import Average, EnsembleScores
 
 __all__ = ["ensemble"]
 
@@ -64,7 +64,7 @@ def ensemble(
     from lab.errors import LabError
     from lab.study.rebuild import finished_run, load
     from lab.study.store import Store
-    from lab_basics.ensembles import average_for, score_ensemble
+    from lab_basics.ensembles import KINDS, average_for, check_average, outputs_of, score_ensemble
 
     store = Store(folder)
     records = {}
@@ -80,14 +80,18 @@ def ensemble(
         for key in records
     }
     first = next(iter(records.values()))
-    chosen = average or average_for(str(first.experiment()["experiment"]["loss"]["component"]))
-    scores = score_ensemble(learners, split, chosen)  # type: ignore[arg-type]
+    loss = str(first.experiment()["experiment"]["loss"]["component"])
+    chosen: Average = average or average_for(loss)  # type: ignore[assignment]
+    check_average(chosen, loss)
+    scores = score_ensemble(learners, split, chosen)
     labels = {key: (record.experiment()["arm"], record.experiment()["seed"]) for key, record in records.items()}
     if layout == "json":
         click.echo(dump(_document(scores, labels, split)))
         return
     for line in _table(scores, labels):
         click.echo(line)
+    if chosen == "values" and outputs_of(loss) != "values":
+        click.echo(f"the outputs are {KINDS[outputs_of(loss)]}: this is the geometric mean of the probabilities")
 
 
 def _document(scores: EnsembleScores, labels: dict[str, tuple[str, int]], split: str) -> dict[str, Any]:

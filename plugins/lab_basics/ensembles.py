@@ -27,15 +27,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AVERAGES",
+    "KINDS",
     "Average",
     "EnsembleScores",
     "EvaluateOnly",
     "MeanOf",
     "MembersFromRuns",
     "average_for",
+    "check_average",
     "ensemble",
     "mean_prediction",
     "next_arms",
+    "outputs_of",
     "score_ensemble",
 ]
 
@@ -47,6 +50,12 @@ _OF_LOSS: dict[str, Average] = {
     "bce": "binary",
     **dict.fromkeys(("mse", "l1"), "values"),
 }
+_MEANS = {
+    "classes": "the mean of softmax probabilities",
+    "binary": "the mean of sigmoid probabilities",
+    "values": "the mean of outputs",
+}
+KINDS: dict[str, str] = {"classes": "logits of classes", "binary": "logits of yes or no", "values": "values"}
 RULE = "ensemble"
 ENSEMBLE = "ensemble"
 _WHERE = "ensemble"
@@ -65,6 +74,28 @@ def average_for(loss: str) -> Average:
             hint="say what is averaged: classes (softmax probabilities), binary (sigmoid probabilities) or values",
         )
     return _OF_LOSS[loss]
+
+
+def outputs_of(loss: str, otherwise: Average = "values") -> Average:
+    """Return what the outputs of models are by their loss, or ``otherwise`` of a loss of one's own."""
+    return _OF_LOSS.get(loss, otherwise)
+
+
+def check_average(average: Average, loss: str) -> None:
+    """Raise if what is averaged contradicts the loss of the models; of a loss of one's own, nothing is known.
+
+    ``values`` goes with logits too: their mean is the geometric mean of the probabilities, normalized.
+
+    Raises:
+        ParameterError: probabilities of another kind than the loss's, or of values.
+    """
+    wanted = outputs_of(loss, average)
+    if average not in (wanted, "values"):
+        raise ParameterError(
+            f"average '{average}' is {_MEANS[average]}, but with loss '{loss}' outputs are {KINDS[wanted]}",
+            where=_WHERE,
+            hint=f"average '{wanted}'" + ("" if wanted == "values" else ", or 'values' for the mean of the logits"),
+        )
 
 
 def mean_prediction(outputs: Sequence[Tensor], average: Average) -> Tensor:
@@ -375,7 +406,8 @@ def ensemble(study: Study, groups: Mapping[str, Sequence[str]], *, average: Aver
             ``values``; None decides by the loss of the base.
 
     Raises:
-        StudyError: an unknown arm, one member, a name that is taken, or a study of another kind.
+        StudyError: an unknown arm, one member, a name that is taken, an average that contradicts the loss, or a study
+            of another kind.
     """
     from lab.registry.component import as_use
     from lab.study.checks import name_problem, shown
@@ -407,6 +439,12 @@ def ensemble(study: Study, groups: Mapping[str, Sequence[str]], *, average: Aver
         assert isinstance(study.base, Experiment)
         try:
             average = average_for(as_use(study.base.loss).name)
+        except ParameterError as error:
+            problems.append(str(error))
+    elif not problems:
+        assert isinstance(study.base, Experiment) and average is not None
+        try:
+            check_average(average, as_use(study.base.loss).name)
         except ParameterError as error:
             problems.append(str(error))
     if problems:

@@ -30,7 +30,8 @@ class DelayedGradients(Supervised):
         clip: maximum norm of all gradients together, before they are sent; None does not clip.
 
     Raises:
-        ParameterError: ``steps`` is negative.
+        ParameterError: ``steps`` is negative; or, at the first step and in the plan of a study, a fit has no more
+            steps than that, so that no gradient would ever arrive.
     """
 
     def __init__(self, *, steps: int = 1, clip: float | None = None) -> None:
@@ -39,6 +40,24 @@ class DelayedGradients(Supervised):
             raise ParameterError(f"steps must be at least 0, got {steps}", where="stepper 'delayed_gradients'")
         self.steps = steps
         self._under_way: deque[dict[int, Tensor]] = deque()
+
+    def train_step(self, batch: Any) -> Tensor:
+        if self.learner.position.step == 0:
+            self._check_length()
+        return super().train_step(batch)
+
+    def _check_length(self) -> None:
+        """Raise if no gradient arrives before the end of the fit that begins."""
+        position = self.learner.position
+        updates = position.epochs * math.ceil(position.batches / self.accumulate)
+        # a fit after another one gets the gradients that were under way; a step outside of a fit has no length
+        if 0 < updates <= self.steps - len(self._under_way):
+            raise ParameterError(
+                f"gradients arrive {self.steps:,} steps late, and the training has {updates:,} "
+                f"step{'s' if updates > 1 else ''}: no weight would change",
+                where="stepper 'delayed_gradients'",
+                hint=f"lower steps, at most {updates - 1:,}, or train for more epochs",
+            )
 
     def _prepare_gradients(self) -> None:
         super()._prepare_gradients()

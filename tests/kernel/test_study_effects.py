@@ -127,7 +127,7 @@ def interaction(*beyond: float) -> dict[str, list[float]]:
         (interaction(1.0, -1.0, 1.0), "no interaction shown: 3 seeds would show one of 6.49 in 4 of 5 studies"),
         (interaction(1.0), "one seed: nothing can be concluded"),
         (interaction(0.0, 0.0), "they add up exactly: the same in every one of 2 seeds"),
-        (interaction(1.0, math.nan), "a score is not finite: nothing can be concluded"),
+        (interaction(1.0, math.nan), "a score is not finite, or so large that others are lost beside it"),
         (interaction(), "no seed in which every cell finished"),
     ],
 )
@@ -273,6 +273,35 @@ def test_cells_that_add_up_but_for_rounding_have_no_interaction() -> None:
     effect = factorial_effects(cells, scores, higher_is_better=True)[-1]
     assert effect.effect == 0
     assert effect.verdict == "they add up exactly: the same in every one of 4 seeds"
+
+
+def rows_and_columns(*scores: float) -> dict[str, Any]:
+    """Effects in a grid of two rows and three columns, with three seeds that differ little."""
+    cells = {f"{a}{b}": {"row": a, "column": b} for a in "AB" for b in "xyz"}
+    table = {
+        name: {seed: score * (1 + 1e-3 * seed * (name == "By")) for seed in range(3)}
+        for name, score in zip(cells, scores, strict=True)
+    }
+    return {effect.name: effect for effect in factorial_effects(cells, table, higher_is_better=False)}
+
+
+def test_an_effect_that_does_not_touch_the_cell_that_diverged_is_as_without_it() -> None:
+    found = rows_and_columns(1.0, 2.0, 1e34, 2.0, 3.5, 1e34)
+    assert (
+        found["y"].effect == rows_and_columns(1.0, 2.0, 3.0, 2.0, 3.5, 4.0)["y"].effect == pytest.approx(1.25, abs=0.01)
+    )
+
+
+def test_an_effect_that_is_lost_beside_a_cell_that_diverged_is_not_called_zero() -> None:
+    found = rows_and_columns(1.0, 2.0, 1e34, 2.0, 3.5, 1e34)
+    assert math.isnan(found["B"].effect)
+    assert found["B"].verdict == "a score is not finite, or so large that others are lost beside it"
+
+
+@pytest.mark.parametrize("diverged", [1e6, 1e10, 1e13])
+def test_an_effect_beside_large_cells_keeps_its_digits(diverged: float) -> None:
+    found = rows_and_columns(1.0, 2.0, diverged, 2.0, 3.5, diverged + 1)
+    assert found["B"].effect == pytest.approx(3.5035 / 3, rel=0.01)
 
 
 def test_the_page_answers_whether_two_levels_add_up(stored: Any) -> None:

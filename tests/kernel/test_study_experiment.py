@@ -241,6 +241,19 @@ def test_a_slice_of_learning_rates_is_of_numbers(catalog, lr):
         checked(experiment(lr=lr), catalog)
 
 
+@pytest.mark.parametrize("assignment", ["lr=0.3", "optimizer=adam", "optimizer.momentum=0.9"])
+def test_a_path_of_which_every_arm_has_its_own_level_is_refused_rather_than_ignored(catalog, assignment):
+    study = Study(experiment()).grid({"lr": [0.1, 0.2], "optimizer": {"plain": "sgd", "momentum": use("sgd", momentum=0.5)}})
+    with pytest.raises(StudyError, match=rf"--set {assignment}: it would change nothing, since every arm has its own"):
+        override(study, [assignment], catalog)
+
+
+def test_a_path_above_that_of_a_level_changes_what_is_beside_it(catalog):
+    study = Study(experiment()).grid({"optimizer.momentum": [0.0, 0.5]})
+    changed = override(study, ["optimizer=sgd(nesterov=true)"], catalog)
+    assert {arm.experiment.value_at("optimizer.nesterov") for arm in changed.resolve(catalog)[1:]} == {True}
+
+
 def test_problems_of_paths_and_of_names_are_reported_together(catalog):
     study = Study(experiment(loss="sqared", epochs="two"))
     with pytest.raises(StudyError) as caught:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from lab_basics.ensembles import MeanOf, average_for, mean_prediction, score_ensemble
+from lab_basics.ensembles import MeanOf, average_for, check_average, mean_prediction, score_ensemble
 from torch.nn import functional
 
 from lab import Experiment, Study, load, run_study, use
@@ -184,6 +184,35 @@ def test_the_command_gives_what_the_arm_gives(results: Results, runs: Path) -> N
     assert loss == pytest.approx(results.scores("both", "valid_loss")[0], abs=1e-4)
     assert accuracy == pytest.approx(results.scores("both", "valid_accuracy")[0], abs=1e-4)
     assert "2 runs, 15 examples" in output
+
+
+@pytest.mark.parametrize(
+    ("average", "loss", "hint"),
+    [
+        ("binary", "cross_entropy", "average 'classes', or 'values' for the mean of the logits"),
+        ("classes", "bce", "average 'binary', or 'values' for the mean of the logits"),
+        ("classes", "mse", "average 'values'"),
+    ],
+)
+def test_an_average_that_contradicts_the_loss_is_refused(average: Any, loss: str, hint: str) -> None:
+    with pytest.raises(ParameterError, match=f"average '{average}' is the mean of") as caught:
+        check_average(average, loss)
+    assert str(caught.value).endswith(hint)
+    with pytest.raises(StudyError, match=f"but with loss '{loss}' outputs are"):
+        wide = Study(base(loss=loss), seeds=2).swap("architecture.hidden_size", {"wide": 16})
+        wide.ensemble({"both": ["base", "wide"]}, average=average)
+
+
+def test_the_command_refuses_sigmoids_of_a_softmax_classifier(results: Results, runs: Path) -> None:
+    chosen = [keys_of(results, arm)[0] for arm in ("base", "wide")]
+    error = str(command(["ensemble", *chosen, "--average", "binary", "--runs", str(runs)]).exception)
+    assert "with loss 'cross_entropy' outputs are logits of classes" in error
+
+
+def test_the_command_says_that_a_mean_of_logits_is_a_geometric_one(results: Results, runs: Path) -> None:
+    chosen = [keys_of(results, arm)[0] for arm in ("base", "wide")]
+    output = command(["ensemble", *chosen, "--average", "values", "--runs", str(runs)]).stdout
+    assert output.endswith("the outputs are logits of classes: this is the geometric mean of the probabilities\n")
 
 
 def test_scripts_get_the_mean_and_its_members_in_full(results: Results, runs: Path) -> None:

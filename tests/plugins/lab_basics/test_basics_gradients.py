@@ -58,6 +58,45 @@ def test_a_great_delay_diverges_where_none_converges() -> None:
     assert abs(none) < 1e-6 < 1 < abs(late)
 
 
+def fit(steps: int, epochs: int) -> Learner:
+    """Return a learner that was fitted with four batches an epoch."""
+    examples = [(torch.zeros(1), torch.zeros(1))] * 4
+    stepper = DelayedGradients(steps=steps)
+    learner = Learner(
+        OneWeight([1.0]),
+        Data(examples, examples),
+        half_square,
+        optimizer=torch.optim.SGD,
+        lr=0.1,
+        batch_size=1,
+        stepper=stepper,
+        progress=False,
+    )
+    learner.fit(epochs)
+    return learner
+
+
+def test_a_delay_as_long_as_the_training_is_refused_before_it() -> None:
+    with pytest.raises(ParameterError) as caught:
+        fit(steps=8, epochs=2)
+    assert str(caught.value) == (
+        "gradients arrive 8 steps late, and the training has 8 steps: no weight would change\n"
+        "  stepper 'delayed_gradients'\n"
+        "  lower steps, at most 7, or train for more epochs"
+    )
+
+
+def test_the_longest_delay_that_is_allowed_changes_a_weight_once() -> None:
+    assert fit(steps=7, epochs=2).model.weight.item() == pytest.approx(0.9)
+
+
+def test_a_second_fit_gets_the_gradients_that_are_under_way() -> None:
+    learner = fit(steps=7, epochs=2)
+    learner.fit(1)
+    # 1 − 0.1 · 1, then four gradients of the first weight
+    assert learner.model.weight.item() == pytest.approx(0.5)
+
+
 def test_gradients_under_way_survive_a_crash() -> None:
     whole = DelayedGradients(steps=2)
     trace(whole, [1.0], half_square, 3)
