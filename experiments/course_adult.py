@@ -25,4 +25,6 @@ base = Experiment(
     batch_size=64,
     epochs=1,
 )
-study = Study(base, seeds=3, compare="valid_accuracy").swap("callbacks", {"one cycle": ["one_cycle"]}).swap("epochs", [3])
+study = (
+    Study(base, seeds=3, compare="valid_accuracy").swap("callbacks", {"one cycle": ["one_cycle"]}).swap("epochs", [3])
+)

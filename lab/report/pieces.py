@@ -57,11 +57,13 @@ def figure_html(figure: Any, label: str) -> str:
 
 
 def image_html(path: Path, caption: str) -> str:
-    """Return an image file (PNG, GIF) inline, with a caption; empty if there is none."""
+    """Return an image file (PNG, GIF, JPEG, WebP, SVG) inline, with a caption; empty if there is none."""
     try:
         content = base64.b64encode(path.read_bytes()).decode()
     except OSError:
         return ""
-    kind, text = path.suffix.removeprefix("."), html.escape(caption)
+    ending, text = path.suffix.lower().removeprefix("."), html.escape(caption)
+    # an SVG as an image cannot run scripts, which one inside the page could
+    kind = {"svg": "svg+xml", "jpg": "jpeg"}.get(ending, ending)
     source = f"data:image/{kind};base64,{content}"
     return f'<figure><img alt="{text}" src="{source}"><figcaption>{text}</figcaption></figure>'

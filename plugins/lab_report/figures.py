@@ -19,17 +19,21 @@ from typing import Any
 import attrs
 
 from lab.files import atomic_path
+from lab.report.pieces import arms_html, image_html
 from lab.report.section import Section
 from lab.study.results import Results
+from lab.study.store import RunRecord
 from lab_report import charts
 
-__all__ = ["FORMATS", "THEMES", "Picture", "charts_of", "converter", "pictures_of", "write_pictures"]
+__all__ = ["FORMATS", "THEMES", "Picture", "charts_of", "converter", "pictures_of", "section_of_runs", "write_pictures"]
 
 FORMATS = ("png", "svg", "pdf")
 THEMES = ("light", "dark")
 WIDTH, SCALE = 640, 2.0
 LEGEND_WIDTH = 290
 """Of the name of an arm in the legend of curves, in pixels."""
+PICTURES_OF_ARM = 6
+"""That a report shows of what an arm's run left, and no section shows."""
 FONT = "DejaVu Sans, Liberation Sans, Arial, sans-serif"
 
 
@@ -161,21 +165,50 @@ def _attributes(element: str) -> dict[str, str]:
     return {name: html.unescape(one or other) for name, one, other in found}
 
 
+def section_of_runs(results: Results, sections: Sequence[Section]) -> Section | None:
+    """Return a section with the pictures that runs left and no other section shows; None if there are none.
+
+    Of every arm, those of its first run that left any, at most ``PICTURES_OF_ARM``.
+    """
+    shown = {picture.content for picture in _of_sections(sections) if picture.content}
+    parts: dict[str, str] = {}
+    count = 0
+    for run in results.runs:
+        if run.arm in parts:
+            continue
+        left = [path for path in _pictures_in(run) if path.read_bytes() not in shown]
+        if left:
+            kept = left[:PICTURES_OF_ARM]
+            more = f"<p>{len(left) - len(kept)} more: <code>lab figures</code></p>" if len(left) > len(kept) else ""
+            folder = run.folder / "artefacts"
+            captions = [f"{path.relative_to(folder).with_suffix('')}, seed {run.seed}" for path in kept]
+            parts[run.arm] = "".join(map(image_html, kept, captions)) + more
+            count += len(left)
+    if not parts:
+        return None
+    text = f"{count} that runs left"
+    return Section("Pictures", text, arms_html(parts.items()))
+
+
 def _of_runs(results: Results) -> Iterator[Picture]:
     """Yield the pictures that runs left, arm by arm."""
     for run in results.runs:
-        folder = run.folder / "artefacts"
-        if run.status != "finished" or not folder.is_dir():
-            continue
-        for path in sorted(folder.rglob("*")):
+        for path in _pictures_in(run):
+            name = _slug(f"{run.arm}-seed-{run.seed}-{path.relative_to(run.folder / 'artefacts').with_suffix('')}")
             ending = path.suffix.lower().removeprefix(".")
-            if path.is_symlink() or not path.is_file() or ending not in ("png", "gif", "jpg", "jpeg", "webp", "svg"):
-                continue
-            name = _slug(f"{run.arm}-seed-{run.seed}-{path.relative_to(folder).with_suffix('')}")
             if ending == "svg":
                 yield Picture(name, svg=path.read_text(encoding="utf-8", errors="replace"))
             else:
                 yield Picture(name, content=path.read_bytes(), ending=ending)
+
+
+def _pictures_in(run: RunRecord) -> list[Path]:
+    """Return the picture files among the artefacts of a finished run."""
+    folder = run.folder / "artefacts"
+    if run.status != "finished" or not folder.is_dir():
+        return []
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+    return [path for path in files if path.suffix.lower() in (".png", ".gif", ".jpg", ".jpeg", ".webp", ".svg")]
 
 
 def write_pictures(

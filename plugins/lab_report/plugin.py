@@ -36,7 +36,13 @@ def lab_study_finished(results: Any, record: Any, sections: Sequence[Any]) -> li
     """Write the report and return its path in a line for the terminal."""
     if record is None:
         return []
+    from lab.study.record import shell_name
+    from lab_report.figures import section_of_runs
     from lab_report.html import runs_beside, write_report
 
     path = write_report(record, results, sections)
-    return [f"report: {path}", f"one row per run: {runs_beside(path)}"]
+    lines = [f"report: {path}", f"one row per run: {runs_beside(path)}"]
+    if section_of_runs(results, sections) is not None:
+        name = shell_name(record.study.name, record.folder.parent, record.variant if record.others else "")
+        lines.append(f"pictures of runs are in the report; as files: lab figures {name}")
+    return lines

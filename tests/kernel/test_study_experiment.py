@@ -243,7 +243,9 @@ def test_a_slice_of_learning_rates_is_of_numbers(catalog, lr):
 
 @pytest.mark.parametrize("assignment", ["lr=0.3", "optimizer=adam", "optimizer.momentum=0.9"])
 def test_a_path_of_which_every_arm_has_its_own_level_is_refused_rather_than_ignored(catalog, assignment):
-    study = Study(experiment()).grid({"lr": [0.1, 0.2], "optimizer": {"plain": "sgd", "momentum": use("sgd", momentum=0.5)}})
+    study = Study(experiment()).grid(
+        {"lr": [0.1, 0.2], "optimizer": {"plain": "sgd", "momentum": use("sgd", momentum=0.5)}}
+    )
     with pytest.raises(StudyError, match=rf"--set {assignment}: it would change nothing, since every arm has its own"):
         override(study, [assignment], catalog)
 

@@ -9,13 +9,16 @@ import json
 import pytest
 from click.testing import CliRunner
 from lab_report import figures as module
-from lab_report.figures import charts_of, palette, pictures_of, write_pictures
+from lab_report.figures import charts_of, palette, pictures_of, section_of_runs, write_pictures
+from lab_report.html import render_report
 from matplotlib.figure import Figure
 from PIL import Image
 
 from lab import Experiment, Section, Study, use
 from lab.cli.main import cli
 from lab.report.pieces import arms_html, figure_html, image_html
+from lab.study.record import read_study
+from lab.study.store import Store
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -51,6 +54,30 @@ def sections(tmp_path):
         [("base", figure_html(drawing(), "a curve")), ("fast <b>", image_html(tmp_path / "map.png", "its map"))]
     )
     return [Section("Inside & out", "", body)]
+
+
+def test_the_report_shows_pictures_of_runs_that_no_section_shows(finished):
+    _, results = finished
+    section = section_of_runs(results, [])
+    assert section.title == "Pictures"
+    assert section.text == "1 that runs left"
+    assert "<h4>base</h4>" in section.html
+    assert "maps/first, seed 0" in section.html
+    assert base64.b64encode(PNG).decode() in section.html
+    assert "<h2>Pictures</h2>" in render_report(
+        read_study(Store(results.runs[0].folder.parent.parent), "drawn"), results
+    )
+
+
+def test_a_picture_that_a_section_shows_is_not_shown_twice(finished, tmp_path):
+    _, results = finished
+    assert section_of_runs(results, sections(tmp_path)) is None
+
+
+def test_of_many_pictures_of_an_arm_the_report_shows_some_and_says_where_the_others_are(finished, monkeypatch):
+    _, results = finished
+    monkeypatch.setattr(module, "PICTURES_OF_ARM", 0)
+    assert "1 more: <code>lab figures</code>" in section_of_runs(results, []).html
 
 
 def test_charts_are_named_after_what_they_show(finished):
