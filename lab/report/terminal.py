@@ -23,6 +23,7 @@ from lab.report.cells import (
     difference_cells,
     effect_cells,
     has_intervals,
+    has_sign_flip,
     is_judged,
     note_of_tests,
     pairing,
@@ -325,7 +326,7 @@ MIN_EXAGGERATION = 1.25
 
 DETECTABLE = ", difference shown with 80 % probability {:.2g}"
 CORRELATION = ", correlation of pairs {:.2f}"
-EXAGGERATION = "; if the true difference is half of this one, verdicts from {} seeds show it {:.1f} × too large"
+EXAGGERATION = "; if the true difference is half of this one, verdicts from {} {}s show it {:.1f} × too large"
 
 
 def _wide_effects(effects: Sequence[Effect], compare: str) -> Table:
@@ -340,24 +341,21 @@ def _wide_effects(effects: Sequence[Effect], compare: str) -> Table:
 
 
 def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, wide: bool) -> None:
-    compared = [
-        row.comparison for row in rows if row.comparison is not None and not math.isnan(row.comparison.p_sign_flip)
-    ]
-    compared = [comparison for comparison in compared if comparison.n > 1]
+    compared = [row.comparison for row in rows if row.comparison is not None and has_sign_flip(row.comparison)]
     console.print(escape(_legend(results, rows, wide=wide)), style="dim", highlight=False)
     if not wide:
         _print_sentences([(row.name, row.comparison) for row in rows if row.comparison is not None], console)
         return
     for comparison in compared:
         console.print(
-            f"{escape(comparison.arm)}: better in {percent(comparison.improvement)} of seeds, "
+            f"{escape(comparison.arm)}: better in {percent(comparison.improvement)} of {comparison.unit}s, "
             f"sign-flip p {comparison.p_sign_flip:.2g}"
             + ("" if math.isnan(comparison.detectable) else DETECTABLE.format(comparison.detectable))
             + ("" if math.isnan(comparison.correlation) else CORRELATION.format(comparison.correlation))
             + (
                 ""
                 if math.isnan(comparison.exaggeration)
-                else EXAGGERATION.format(comparison.n, comparison.exaggeration)
+                else EXAGGERATION.format(comparison.n, comparison.unit, comparison.exaggeration)
             ),
             style="dim",
             highlight=False,
@@ -378,7 +376,7 @@ def _legend(results: Results, rows: Sequence[ArmRow], *, wide: bool) -> str:
     has_others = wide and any(is_judged(name) and name != compare for name in results.metric_names)
     better = f"{results.better_direction(compare)} is better{f' in {compare}' if has_others else ''}"
     what = f"{compare}{' and other metrics' if has_others else ''}"
-    each = "folds" if results.folds else "seeds"
+    each = f"{results.unit}s"
     parts = [f"n: {each}. {what}: mean ± standard deviation over {each}; {better}."]
     if not found:
         return parts[0]
@@ -398,7 +396,7 @@ def _effects_legend(effects: Sequence[Effect], compare: str, *, wide: bool) -> s
     """Return what the columns of a table of effects are."""
     parts = [EFFECTS_NOTE]
     if wide:
-        parts.append("n: seeds in which every cell finished.")
+        parts.append(f"n: {effects[0].unit}s in which every cell finished.")
     if not has_intervals(effects):
         parts.append(f"Δ: mean effect on {compare}; {NO_INTERVALS}.")
     if wide:
@@ -429,9 +427,8 @@ def _exaggeration(found: ArmComparison | Effect) -> str:
     """Return what a verdict from few seeds exaggerates, if that is worth a line."""
     if not isinstance(found, ArmComparison) or math.isnan(found.exaggeration) or found.exaggeration < MIN_EXAGGERATION:
         return ""
-    return (
-        f"{found.exaggeration:.1f} × too large if the true difference is half of it (verdicts of {found.n} seeds are)"
-    )
+    verdicts = f"verdicts of {found.n} {found.unit}s are"
+    return f"{found.exaggeration:.1f} × too large if the true difference is half of it ({verdicts})"
 
 
 def _budget_table(rows: Sequence[ArmRow]) -> Table:

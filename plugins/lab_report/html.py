@@ -31,6 +31,7 @@ from lab.report.cells import (
     effect_cells,
     environment_rows,
     has_intervals,
+    has_sign_flip,
     is_judged,
     note_of_tests,
     number,
@@ -190,7 +191,7 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "curve_tables": [_curve_table(histories, names, name) for name in figures],
         "sections": sections,
         "replication": describe_replication(getattr(results.study, "rules", {}), record.study.seed_list),
-        "each": "folds" if results.folds else "seeds",
+        "each": f"{results.unit}s",
         "run_columns": _run_columns(results.rows()),
         "runs": results.rows(),
         "failures": [_failure(run) for run in results.failed],
@@ -289,7 +290,7 @@ def _more_cells(comparison: ArmComparison | None) -> list[str]:
     """Return pairs, p, sign-flip p, share of improved seeds, and the difference shown with 80 % probability."""
     if comparison is None or comparison.n < 2:
         return []
-    p_values = (comparison.p, comparison.p_sign_flip)
+    p_values = (comparison.p, comparison.p_sign_flip if has_sign_flip(comparison) else math.nan)
     return [
         str(comparison.n),
         *("–" if math.isnan(value) else f"{value:.2g}" for value in p_values),
