@@ -841,7 +841,8 @@ def _contrast(table: Mapping[tuple[str, ...], np.ndarray], signs: Signs) -> np.n
         if all(cell[i] in pair for i, pair in signs.items())
     ]
     # each contrast sums 2^k signed cells; dividing by the rest averages over the other factors
-    return np.array([_signed_sum(column) for column in zip(*signed, strict=True)]) * (2 ** len(signs) / len(signed))
+    averaged = len(signed) / 2 ** len(signs)
+    return np.array([_signed_sum(column) / averaged for column in zip(*signed, strict=True)], dtype=float)
 
 
 def _signed_sum(values: Sequence[float]) -> float:

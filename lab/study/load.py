@@ -197,7 +197,7 @@ def _shadowed(error: BaseException, folder: Path) -> str | None:
 
 
 def _own_level(study: Study, path: str) -> str | None:
-    """Return the path at or above ``path`` of which every arm has a level of its own, as in a grid; None without one."""
+    """Return the path at or above ``path`` of which every arm has its own level, as in a grid; None without one."""
     return next((own for own in study.all_arms[0].changes if path == own or path.startswith(f"{own}.")), None)
 
 

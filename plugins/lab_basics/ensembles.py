@@ -442,7 +442,8 @@ def ensemble(study: Study, groups: Mapping[str, Sequence[str]], *, average: Aver
         except ParameterError as error:
             problems.append(str(error))
     elif not problems:
-        assert isinstance(study.base, Experiment) and average is not None
+        assert isinstance(study.base, Experiment)
+        assert average is not None
         try:
             check_average(average, as_use(study.base.loss).name)
         except ParameterError as error:

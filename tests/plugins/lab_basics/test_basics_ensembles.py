@@ -198,8 +198,8 @@ def test_an_average_that_contradicts_the_loss_is_refused(average: Any, loss: str
     with pytest.raises(ParameterError, match=f"average '{average}' is the mean of") as caught:
         check_average(average, loss)
     assert str(caught.value).endswith(hint)
+    wide = Study(base(loss=loss), seeds=2).swap("architecture.hidden_size", {"wide": 16})
     with pytest.raises(StudyError, match=f"but with loss '{loss}' outputs are"):
-        wide = Study(base(loss=loss), seeds=2).swap("architecture.hidden_size", {"wide": 16})
         wide.ensemble({"both": ["base", "wide"]}, average=average)
 
 
