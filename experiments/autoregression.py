@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import lab
 from lab import Study, use
+from lab.errors import ParameterError
 
 
 def predict_ahead(model: nn.Module, series: Tensor, window: int, steps: int) -> Tensor:
@@ -28,7 +29,16 @@ def predict_ahead(model: nn.Module, series: Tensor, window: int, steps: int) -> 
 def train(
     *, window: int = 4, epochs: int = 5, lr: float = 0.01, noise: float = 0.2, known: int = 600, run: lab.TaskRun
 ) -> dict[str, float]:
-    """Train the network, and return its squared errors 1, 4, 16 and 64 steps ahead, after what it learned from."""
+    """Train the network, and return its squared errors 1, 4, 16 and 64 steps ahead, after what it learned from.
+
+    Raises:
+        ParameterError: a number is out of range.
+    """
+    for name, value, least in (("window", window, 1), ("epochs", epochs, 1), ("known", known, window)):
+        if value < least:
+            raise ParameterError(f"{name} must be at least {least}, got {value}", where="task 'train'")
+    if window + known + 64 > 1000:
+        raise ParameterError(f"window={window} and known={known} leave too few of 1,000 values", where="task 'train'")
     draws = run.streams.generator("data")
     series = torch.sin(0.01 * torch.arange(1, 1001)) + noise * torch.randn(1000, generator=draws)
     inputs, target = series[:-1].unfold(0, window, 1), series[window:]
@@ -48,7 +58,7 @@ def train(
         run.log(epoch=epoch, train_loss=loss)
     ahead = predict_ahead(model, series, window, 64)
     rolled = torch.cat([series[:known], roll(model, series[known - window : known], len(series) - known)])
-    draw(run, series, ahead, rolled, window)
+    draw(run, series, ahead, rolled[known:], window)
     # The error is against the sine itself: the noise cannot be predicted.
     truth = torch.sin(0.01 * torch.arange(1, 1001))
     errors = {}
@@ -69,7 +79,7 @@ def roll(model: nn.Module, last: Tensor, steps: int) -> Tensor:
 
 
 def draw(run: lab.TaskRun, series: Tensor, ahead: Tensor, rolled: Tensor, window: int) -> None:
-    """Save predictions so many steps ahead, and those without data, beside the series."""
+    """Save predictions so many steps ahead, and the last ones, without data, beside the series."""
     from matplotlib.figure import Figure
 
     folder = run.folder / "artefacts"
@@ -80,7 +90,8 @@ def draw(run: lab.TaskRun, series: Tensor, ahead: Tensor, rolled: Tensor, window
     for step in (1, 4, 16, 64):
         times = torch.arange(len(ahead)) + window + step - 1
         axes.plot(times.numpy(), ahead[:, step - 1].numpy(), lw=1, label=f"{step} ahead")
-    axes.plot(rolled.numpy(), lw=1, ls="--", color="black", label="no data after 600")
+    known = len(series) - len(rolled)
+    axes.plot(range(known, len(series)), rolled.numpy(), lw=1, ls="--", color="black", label=f"no data after {known}")
     axes.set(xlabel="time", ylim=(-1.7, 1.7))
     axes.legend(ncols=3)
     figure.savefig(folder / "ahead.png", dpi=110)

@@ -2,8 +2,11 @@
 
 *Dive into Deep Learning*, section 11.11 of the second Chinese edition: a LeNet with ReLU and maximum pooling, pixels
 from 0 to 1, batches of 256, stochastic gradient descent, 30 epochs, and the formulas of the book for the rate of each
-epoch, all as factors of 0.3. Departure: the book steps its multistep scheduler 30 times for a plot before it trains, so
-its figure is of another schedule. Needs the corpus fashion_mnist in LAB_DATA. On 10,000 pictures:
+epoch, all as factors of 0.3. Departures: the book's loop asks its own schedules (square root, cosine) after an epoch,
+so that each rate comes one epoch later than here, and the first epoch has the optimizer's: 0.1 for the square root, 0.3
+for the cosines. Warm-up therefore begins with an epoch at 0.3 and one at 0; here with the one at 0, which changes
+nothing. The book steps its multistep scheduler 30 times for a plot before it trains, so that its figure is of a
+constant rate of 0.125. Needs the corpus fashion_mnist in LAB_DATA. On 10,000 pictures:
 
     lab run experiments/book_schedules.py --set dataset.max_examples=10000
 """

@@ -18,7 +18,8 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from lab import Callback, Data, Experiment, Learner, Stepper, Study, use
+from lab import Callback, Data, Experiment, Learner, Stepper, Study, part, use
+from lab.errors import ParameterError
 
 Surface = Literal["ellipse", "bowl", "saddle", "parabola", "waves", "plateau", "chain"]
 
@@ -59,8 +60,23 @@ def descent(
         start: where the point begins; None for the book's.
         steps: how many, in one epoch.
         noise: standard deviation of each coordinate of a gradient.
+
+    Raises:
+        ParameterError: the start has another number of coordinates than the surface, or a number is out of range.
     """
-    begin = STARTS.get(surface, (10.0,)) if start is None else tuple(start)
+    usual = STARTS.get(surface, (10.0,))
+    begin = usual if start is None else tuple(start)
+    if len(begin) != len(usual):
+        raise ParameterError(
+            f"surface '{surface}' has {len(usual)} coordinate{'s' if len(usual) > 1 else ''}, start has {len(begin)}: "
+            + str(list(begin)),
+            where="dataset 'descent'",
+            hint=f"start={list(usual)} is the book's",
+        )
+    if steps < 1:
+        raise ParameterError(f"steps must be at least 1, got {steps}", where="dataset 'descent'")
+    if noise < 0:
+        raise ParameterError(f"noise must be at least 0, got {noise}", where="dataset 'descent'")
     draws = noise * torch.randn(steps, len(begin), generator=torch.Generator().manual_seed(0))
     rows = [(draw, torch.zeros(())) for draw in draws]
     return Descent(train=rows, valid=[(torch.zeros(len(begin)), torch.zeros(()))], surface=surface, start=begin)
@@ -72,7 +88,9 @@ class Point(nn.Module):
     def __init__(self, surface: str, start: tuple[float, ...]) -> None:
         super().__init__()
         self.height = SURFACES[surface]
-        self.point = nn.Parameter(torch.tensor(start))
+        # nothing is drawn: the part says that all arms begin at the same point
+        with part("point"):
+            self.point = nn.Parameter(torch.tensor(start))
 
     def forward(self, noise: Tensor) -> Tensor:
         """Return the heights (B,) for noise (B, D); the noise has no height of its own, only a gradient."""

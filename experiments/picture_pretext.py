@@ -2,7 +2,9 @@
 
 fast.ai 2018, lesson 7: a pretext task for pictures, such as "is this picture augmented beyond reason, or not?" The body
 of the base learns digits from scratch with 100 labels. Arms: it first told pictures whose quarters were exchanged from
-whole ones, for all 1,797 digits and without labels; or it was trained with all labels of other digits, the bar.
+whole ones, without labels, on the three quarters of the 1,797 digits that train, 100 labeled ones and all ten classes
+among them; or it was trained with all labels of other digits, the bar. Each of these trainings is done once, with one
+seed, and all seeds of its arm begin from it: the spread over seeds leaves out that of the fake task.
 """
 
 from functools import cache

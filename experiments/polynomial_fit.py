@@ -13,6 +13,7 @@ from torch import Tensor
 
 import lab
 from lab import Study, use
+from lab.errors import ParameterError
 
 TRUE = (5.0, 1.2, -3.4, 5.6)
 
@@ -26,7 +27,14 @@ def features_of(x: Tensor, degree: int) -> Tensor:
 def train(
     *, degree: int = 3, epochs: int = 400, lr: float = 0.01, points: int = 100, run: lab.TaskRun
 ) -> dict[str, float]:
-    """Fit a polynomial, and return its losses and, of the first coefficients, the distance from the true ones."""
+    """Fit a polynomial, and return its losses and, of the first coefficients, the distance from the true ones.
+
+    Raises:
+        ParameterError: the degree is negative, or epochs or points are fewer than one.
+    """
+    for name, value, least in (("degree", degree, 0), ("epochs", epochs, 1), ("points", points, 1)):
+        if value < least:
+            raise ParameterError(f"{name} must be at least {least}, got {value}", where="task 'train'")
     draws, order = run.streams.generator("data"), run.streams.generator("order")
     x = torch.randn(2 * points, generator=draws)
     y = features_of(x, 3) @ torch.tensor(TRUE) + 0.1 * torch.randn(2 * points, generator=draws)

@@ -1,9 +1,11 @@
 """How late, or how coarse, may gradients be before training suffers?
 
-*Dive into Deep Learning*, sections 12.2 and 12.7 of the second Chinese edition, name asynchronous updates and the cost
-of sending gradients; they print nothing of it. Every arm has the same steps and the same rate. A gradient that arrives
-some steps later is as stale as with that many other workers; a compressed one sends a tenth, or a hundredth, of its
-entries, or their signs alone. What was not sent is added to the next gradient, but for the last arm.
+*Dive into Deep Learning*, section 12.7 of the second Chinese edition, on parameter servers, reckons what it costs to
+send gradients, and asks in an exercise about sending while computation goes on; it prints nothing of either. Delays are
+those of Recht et al. 2011 (Hogwild!), compression that of Aji & Heafield 2017 and Seide et al. 2014. Every arm has the
+same steps and the same rate. A gradient that arrives some steps later is as stale as with that many other workers; a
+compressed one sends a tenth, or a hundredth, of its entries, or their signs alone. What was not sent is added to the
+next gradient, but for the last arm.
 """
 
 from lab import Experiment, Study, use

@@ -1,18 +1,24 @@
-"""Do pairs and triples of words follow Zipf's law as words do?
+"""Do pairs and triples of words follow Zipf's law as well as words do?
 
 *Dive into Deep Learning*, section 8.3 of the second Chinese edition: the frequency of the n-th most frequent word is
-about n^-α. The exponent is that of a least-squares line through log frequency against log rank, from rank 10 on, of
-what occurs at least three times. The picture of each run has both; the log lists the most frequent. `embedded` is
-Python's own help; the book reads The Time Machine, which LAB_DATA may hold: `--set corpus=timemachine`.
+about n^-α, which is a line in logarithms. α is the negative slope of the least-squares line through log frequency
+against log rank, from rank 10 on, of what occurs at least three times; R² is the share of the variance of the log
+frequency that the line explains, and what is compared. Every rank counts the same, so that the many rare ones decide.
+The picture of each run has the counts and the line; the log lists the most frequent. `embedded` is Python's own help;
+the book reads The Time Machine, which LAB_DATA may hold:
+
+    lab run experiments/zipf.py --set corpus=timemachine
 """
 
 from collections import Counter
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 import lab
 from lab import Study, use
+
+NAMES = {1: "words", 2: "pairs", 3: "triples"}
 
 
 def grams(words: list[str], n: int) -> Counter[tuple[str, ...]]:
@@ -20,8 +26,25 @@ def grams(words: list[str], n: int) -> Counter[tuple[str, ...]]:
     return Counter(zip(*(words[start:] for start in range(n)), strict=False))
 
 
-def zipf_exponent(counts: list[int], first: int = 10, least: int = 3) -> float:
-    """Return α of counts in falling order, by least squares in logarithms.
+class Line(NamedTuple):
+    """Line through logarithms: ``log(count) = height - exponent · log(rank)``.
+
+    Attributes:
+        exponent: α.
+        height: logarithm of the count that the line has at rank 1.
+        r_squared: share of the variance of the logarithms of counts that it explains, at most 1.
+        first, last: ranks from and to which counts were used, from 1.
+    """
+
+    exponent: float
+    height: float
+    r_squared: float
+    first: int
+    last: int
+
+
+def zipf_line(counts: list[int], first: int = 10, least: int = 3) -> Line:
+    """Return the least-squares line of counts in falling order, in logarithms.
 
     Args:
         counts: falling.
@@ -30,12 +53,14 @@ def zipf_exponent(counts: list[int], first: int = 10, least: int = 3) -> float:
     """
     used = [(rank, count) for rank, count in enumerate(counts, 1) if rank >= first and count >= least]
     ranks, values = torch.tensor(used, dtype=torch.double).log().T
-    centered = ranks - ranks.mean()
-    return -float((centered * (values - values.mean())).sum() / centered.square().sum())
+    centered, spread = ranks - ranks.mean(), values - values.mean()
+    slope = float((centered * spread).sum() / centered.square().sum())
+    left = (spread - slope * centered).square().sum() / spread.square().sum()
+    return Line(-slope, float(values.mean() - slope * ranks.mean()), 1 - float(left), used[0][0], used[-1][0])
 
 
 def count(*, corpus: str = "embedded", n: int = 1, run: lab.TaskRun) -> dict[str, float]:
-    """Count runs of n words, and return the exponent and how many kinds there are."""
+    """Count runs of n words, and return the line through them, how many kinds there are, and how many occur once."""
     from lab_charlm.data import char_text
 
     data = char_text(corpus)
@@ -43,25 +68,38 @@ def count(*, corpus: str = "embedded", n: int = 1, run: lab.TaskRun) -> dict[str
     words = "".join(letter if "a" <= letter <= "z" else " " for letter in text).split()
     found = grams(words, n).most_common()
     counts = [number for _, number in found]
-    exponent = zipf_exponent(counts)
+    line = zipf_line(counts)
     print("; ".join(f"{' '.join(each)} {number}" for each, number in found[:5]))
-    run.log(exponent=exponent)
-    draw(run, torch.tensor(counts), exponent, n)
+    run.log(exponent=line.exponent, r_squared=line.r_squared)
+    draw(run, counts, line, n)
     once = sum(number == 1 for number in counts) / len(counts)
-    return {"exponent": exponent, "kinds": float(len(counts)), "share_once": once}
+    return {
+        "exponent": line.exponent,
+        "r_squared": line.r_squared,
+        "kinds": float(len(counts)),
+        "share_once": once,
+    }
 
 
-def draw(run: lab.TaskRun, counts: Tensor, exponent: float, n: int) -> None:
-    """Save counts against ranks in logarithms."""
+def draw(run: lab.TaskRun, counts: list[int], line: Line, n: int) -> None:
+    """Save counts against ranks in logarithms, with the line."""
     from matplotlib.figure import Figure
 
     folder = run.folder / "artefacts"
     folder.mkdir(exist_ok=True)
     figure = Figure(figsize=(5, 4), layout="constrained")
     axes = figure.subplots()
-    axes.loglog(range(1, len(counts) + 1), counts.numpy(), label=f"runs of {n}")
-    axes.set(xlabel="rank", ylabel="count", title=f"α = {exponent:.2f}")
+    axes.loglog(range(1, len(counts) + 1), counts, lw=3, alpha=0.5, label=NAMES.get(n, f"runs of {n}"))
+    label = f"α = {line.exponent:.2f}, R² = {line.r_squared:.3f}"
+    ranks = torch.tensor([line.first, line.last], dtype=torch.double)
+    axes.loglog(
+        ranks.numpy(), (line.height - line.exponent * ranks.log()).exp().numpy(), color="black", lw=1, label=label
+    )
+    axes.set(xlabel="rank", ylabel="count")
+    axes.legend()
     figure.savefig(folder / "zipf.png", dpi=110)
 
 
-study = Study(use(count, n=1), seeds=1, compare="exponent", higher_is_better=True).swap("n", {"pairs": 2, "triples": 3})
+study = Study(use(count, n=1), seeds=1, compare="r_squared", higher_is_better=True).swap(
+    "n", {"pairs": 2, "triples": 3}
+)

@@ -14,6 +14,7 @@ from torch.utils.data import TensorDataset
 from lab.errors import ParameterError
 from lab.training.data import Data
 from lab.training.rng import part
+from lab_basics.checks import check_probabilities, check_sizes
 
 __all__ = ["MLP", "PointsData", "Task", "points"]
 
@@ -111,14 +112,17 @@ class MLP(nn.Module):
 
     Shapes:
         (B, input_size) -> (B, output_size)
+
+    Raises:
+        ParameterError: a width, a number of layers or a probability is out of range.
     """
 
     def __init__(
         self, input_size: int, output_size: int, *, hidden_size: int = 32, layers: int = 1, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        if layers < 1:
-            raise ParameterError(f"layers must be at least 1, got {layers}", where="architecture 'mlp'")
+        check_sizes("architecture 'mlp'", hidden_size=hidden_size, layers=layers)
+        check_probabilities("architecture 'mlp'", dropout=dropout)
         widths = [input_size, *[hidden_size] * layers]
         blocks: list[Any] = []
         with part("hidden"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+from lab_basics.checks import check_probabilities, check_sizes
 from lab_text.carried import CarriesState
 from torch import Tensor, nn
 from torch.nn import functional
@@ -166,6 +167,9 @@ class CharRNN(CarriesState):
         gradient_steps: int | None = None,
     ) -> None:
         super().__init__()
+        where = "architecture 'char_rnn'"
+        check_sizes(where, layers=layers, hidden_size=hidden_size, embedding_dim=embedding_dim)
+        check_probabilities(where, dropout=dropout, output_dropout=output_dropout)
         _check_options(cell, predict, identity_init, bidirectional, stateful, nonlinearity)
         _check_cuts(cell, gradient_share, gradient_steps)
         self.predict, self.stateful = predict, stateful

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
+from lab_basics.checks import check_probabilities, check_sizes
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -218,6 +219,10 @@ class TabularMLP(_Head):
         y_range: tuple[float, float] | None = None,
     ) -> None:
         super().__init__(output_size, target_mean, target_deviation, y_range)
+        where = "architecture 'tabular_mlp'"
+        check_sizes(where, embedding_size=embedding_size, layers=layers, frequencies=frequencies,
+                    number_size=number_size)  # fmt: skip
+        check_probabilities(where, dropout=dropout, embedding_dropout=embedding_dropout)
         self.category_names = tuple(category_names)
         widths = [embedding_size or embedding_width(size, embedding_rule) for size in category_sizes]
         self.categories: Embeddings | OneHot = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import Tensor, nn
 
 from lab.errors import ParameterError
@@ -31,10 +32,12 @@ def _with_dense(
     output_size: int,
     width: int,
     smallest: int,
+    where: str,
 ) -> StackedNet:
     """Append two dense layers with dropout, as in AlexNet and VGG."""
+    check_sizes(where, dense_size=width)
     body = nn.Sequential(*features, nn.Flatten())
-    flat = _flat_width(body, channels, image_size)
+    flat = _flat_width(body, channels, image_size, smallest, where)
     dense = [
         nn.Linear(flat, width), nn.ReLU(), nn.Dropout(0.5),
         nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.5), nn.Linear(width, output_size),
@@ -55,7 +58,7 @@ def alexnet(channels: int, image_size: tuple[int, int], output_size: int, *, den
         nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 384, 3, padding=1), nn.ReLU(),
         nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, stride=2),
     ]  # fmt: skip
-    return _with_dense(features, channels, image_size, output_size, dense_size, 63)
+    return _with_dense(features, channels, image_size, output_size, dense_size, 63, "architecture 'alexnet'")
 
 
 def vgg(
@@ -73,6 +76,8 @@ def vgg(
         blocks: number of convolutions and of channels of each block.
         dense_size: width of the two dense layers.
     """
+    where = "architecture 'vgg'"
+    check_sizes(where, blocks=blocks)
     features: list[nn.Module] = []
     before = channels
     for count, width in blocks:
@@ -80,7 +85,7 @@ def vgg(
             features += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU()]
             before = width
         features.append(nn.MaxPool2d(2, stride=2))
-    return _with_dense(features, channels, image_size, output_size, dense_size, 2 ** len(blocks))
+    return _with_dense(features, channels, image_size, output_size, dense_size, 2 ** len(blocks), where)
 
 
 def nin(channels: int, output_size: int) -> StackedNet:
@@ -180,6 +185,7 @@ def densenet(channels: int, output_size: int, *, growth: int = 32, blocks: Seque
     """
     if growth < 1 or not blocks:
         raise ParameterError(f"growth={growth}, blocks={list(blocks)}", where="architecture 'densenet'")
+    check_sizes("architecture 'densenet'", blocks=blocks)
     width = 64
     layers: list[nn.Module] = [
         nn.Conv2d(channels, width, 7, stride=2, padding=3), nn.BatchNorm2d(width), nn.ReLU(),

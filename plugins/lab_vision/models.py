@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from lab_basics.checks import check_probabilities, check_sizes
 from torch import Tensor, nn
 
 from lab import part
@@ -32,6 +33,9 @@ class SoftmaxRegression(nn.Module):
     def __init__(self, input_size: int, output_size: int, *, layers: Sequence[int] = (), dropout: float = 0.0) -> None:
         super().__init__()
         self.input_size = input_size
+        # also under the name of its preset, image_mlp
+        check_sizes("architecture 'softmax'", layers=layers)
+        check_probabilities("architecture 'softmax'", dropout=dropout)
         blocks: list[nn.Module] = []
         for number, (before, after) in enumerate(pairwise([input_size, *layers])):
             with part(f"hidden{number}"):
@@ -96,6 +100,12 @@ class CourseNet(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = channels
+        where = "architecture 'course_net'"
+        check_sizes(where, widths=widths, stem=stem)
+        check_sizes(where, least=0, further=further, stem_padding=stem_padding)
+        check_probabilities(where, dropout=dropout)
+        if not widths:
+            raise ParameterError("widths is empty", where=where, hint="one number of channels for each stage")
         stages: list[nn.Module] = []
         widths = list(widths)
         options = {"norm": norm, "place": norm_place, "bias": conv_bias}
@@ -193,7 +203,7 @@ class LeNet(nn.Module):
                 nn.Conv2d(channels, 6, 5, padding=2), *normed(nn.BatchNorm2d, 6), make(), shrink(2),
                 nn.Conv2d(6, 16, 5), *normed(nn.BatchNorm2d, 16), make(), shrink(2), nn.Flatten(),
             )  # fmt: skip
-        width = _flat_width(self.features, channels, image_size)
+        width = _flat_width(self.features, channels, image_size, 12, "architecture 'lenet'")
         with part("dense"):
             self.dense = nn.Sequential(
                 nn.Linear(width, 120), *normed(nn.BatchNorm1d, 120), make(),
@@ -228,15 +238,17 @@ class StackedNet(nn.Module):
         return logits
 
 
-def _flat_width(features: nn.Module, channels: int, image_size: tuple[int, int]) -> int:
-    """Return the width of the flattened features of one picture."""
+def _flat_width(features: nn.Module, channels: int, image_size: tuple[int, int], smallest: int, where: str) -> int:
+    """Return the width of the flattened features of one picture; ``smallest`` is the least edge that has features."""
     # In evaluation mode, since batch norm refuses the single picture in training.
     try:
         with torch.no_grad():
             return int(features.eval()(torch.zeros(1, channels, *image_size)).shape[1])
     except RuntimeError as error:
         raise ShapeError(
-            f"pictures of {tuple(image_size)} pixels are too small for this network", hint="size=96"
+            f"pictures of {image_size[0]} × {image_size[1]} pixels are too small: at least {smallest} are needed",
+            where=where,
+            hint=f"enlarge them, if the dataset has a size: --set dataset.size={smallest}",
         ) from error
     finally:
         features.train()

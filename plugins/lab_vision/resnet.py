@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from lab_basics.checks import check_sizes
 from lab_text.corpora import Corpus, Download, find_corpus
 from torch import Tensor, nn
 
@@ -59,6 +60,7 @@ class ResNet(nn.Module):
             raise ParameterError(
                 f"blocks={list(blocks)}", where="architecture 'resnet'", hint="four stages, such as 2,2,2,2"
             )
+        check_sizes("architecture 'resnet'", width=width)
         self.channels, self.preactivation = channels, preactivation
         with part("stem"):
             kernel, stride = (7, 2) if stem == "large" else (3, 1)

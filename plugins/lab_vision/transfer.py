@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
+from lab_basics.checks import check_probabilities, check_sizes
 from lab_text.cache import content_key, entry
 from torch import Tensor, nn
 
@@ -51,6 +52,8 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         self.feature_size = feature_size
+        check_sizes("architecture 'head'", hidden=hidden)
+        check_probabilities("architecture 'head'", dropouts=dropouts)
         widths = [feature_size, *hidden, output_size]
         if isinstance(dropouts, (int, float)):
             shares = [dropouts / 2] * len(hidden) + [float(dropouts)]
@@ -152,6 +155,7 @@ class LogitsHead(nn.Module):
     ) -> None:
         super().__init__()
         self.body = body
+        check_sizes("architecture 'logits_head'", body_size=body_size, hidden=hidden)
         widths = [body_size, *hidden]
         with part("head"):
             layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]

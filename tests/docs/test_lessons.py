@@ -43,3 +43,30 @@ def test_a_row_without_runs_is_left_out(tmp_path):
     row = {"study": "absent", "arm": "base", "metric": "loss"}
     tool().measure(row, [tmp_path])
     assert "absent" not in tool().page([row])
+
+
+def test_rows_follow_the_chapters_by_number():
+    names = ["course 2018, lesson 11", "Koren 2009", "book 11.6", "course 2018, lesson 4", "book 4.10", "book 4.9"]
+    found = tool().ordered([{"lesson": name} for name in names])
+    expected = ["book 4.9", "book 4.10", "book 11.6", "course 2018, lesson 4", "course 2018, lesson 11", "Koren 2009"]
+    assert [row["lesson"] for row in found] == expected
+
+
+def test_a_row_with_settings_is_measured_from_the_variant_that_was_run_with_them(tmp_path):
+    folder = tmp_path / "zipf"
+    folder.mkdir()
+    variants = [("a", "lab run zipf.py", "1"), ("b", "lab run zipf.py --set corpus=x --runs r", "2")]
+    study, other = [dict(zip(("variant", "command", "made"), each, strict=True)) for each in reversed(variants)]
+    (folder / "study.json").write_text(json.dumps({**study, "variants": [other]}))
+    for name, value in (("runs-a", 1.5), ("runs-b", 2.5), ("runs", 2.5)):
+        (folder / f"{name}.csv").write_text(f"arm,seed,status,loss\nbase,0,finished,{value}\n")
+    rows = [{"study": "zipf", "arm": "base", "metric": "loss"} for _ in range(2)]
+    rows[1]["set"] = ["corpus=x"]
+    for row in rows:
+        tool().measure(row, [tmp_path])
+    assert [row["ours"][0] for row in rows] == [1.5, 2.5]
+
+
+def test_the_mean_of_folds_is_said_to_be_of_folds():
+    row = {"lesson": "L", "name": "n", "printed": "1", "study": "s", "arm": "base", "why": "", "ours": [1, 0.5]}
+    assert "(5 folds)" in tool().page([{**row, "seeds": 5, "unit": "fold"}])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -97,7 +99,18 @@ def test_runs_of_words_are_counted_and_a_power_law_has_its_exponent():
     found = module.grams(["the", "cat", "and", "the", "cat"], 2)
     assert found == {("the", "cat"): 2, ("cat", "and"): 1, ("and", "the"): 1}
     counts = [round(1e9 / rank**1.3) for rank in range(1, 500)]
-    assert module.zipf_exponent(counts) == pytest.approx(1.3, abs=1e-4)
+    line = module.zipf_line(counts)
+    assert (line.exponent, line.r_squared) == pytest.approx((1.3, 1.0), abs=1e-4)
+    assert (line.height, line.first, line.last) == (pytest.approx(math.log(1e9), abs=1e-3), 10, 499)
+
+
+def test_the_fit_of_a_zipf_line_is_that_of_a_regression():
+    counts = [90, 41, 33, 20, 19, 8, 6, 5]
+    line = load("zipf").zipf_line(counts, first=1)
+    ranks = np.log(np.arange(1, 9))
+    expected = np.polyfit(ranks, np.log(counts), 1)
+    assert (-line.exponent, line.height) == pytest.approx(tuple(expected))
+    assert line.r_squared == pytest.approx(np.corrcoef(ranks, np.log(counts))[0, 1] ** 2)
 
 
 def test_dropout_by_hand_keeps_the_mean_and_does_nothing_in_evaluation():
