@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab.registry.component import as_use
-from lab.study.compare import WELCH, ArmComparison, Effect, Summary
+from lab.study.compare import MIN_SEEDS, SEED, WELCH, ArmComparison, Effect, Summary
 from lab.study.experiment import describe_value
 from lab.study.packages import DECIDING_PACKAGES
 from lab.study.results import ArmRow, Results
@@ -31,6 +31,7 @@ __all__ = [
     "environment_rows",
     "flat",
     "has_intervals",
+    "has_sign_flip",
     "is_judged",
     "note_of_tests",
     "number",
@@ -176,17 +177,24 @@ def against(rows: Sequence[ArmRow], one: str = "") -> str:
 
 
 def pairing(found: Iterable[ArmComparison | None]) -> str:
-    """Return whether the differences of a table are those of runs with the same seed."""
+    """Return what the pairs of runs share that the differences of a table are from: ``paired by seed``."""
     compared = [each for each in found if each is not None]
     apart = [each.arm for each in compared if each.test == WELCH]
+    # all rows of a table are of one study; without rows there is nothing to tell folds by
+    paired = f"paired by {compared[0].paired_by if compared else SEED}"
     if not apart:
-        return "paired by seed"
-    return "not paired" if len(apart) == len(compared) else f"paired by seed, but for {', '.join(apart)}"
+        return paired
+    return "not paired" if len(apart) == len(compared) else f"{paired}, but for {', '.join(apart)}"
 
 
 def has_intervals(found: Iterable[ArmComparison | Effect | None]) -> bool:
     """Return whether any row of a table has an interval."""
     return any(each is not None and not math.isnan(each.low) for each in found)
+
+
+def has_sign_flip(found: ArmComparison) -> bool:
+    """Return whether the sign-flip test says anything; with two pairs its p-value is at least 0.5."""
+    return found.n >= MIN_SEEDS and not math.isnan(found.p_sign_flip)
 
 
 NO_INTERVALS = "no row has an interval; its verdict says why"

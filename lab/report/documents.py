@@ -89,9 +89,10 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     ``seconds`` and ``bytes`` are estimates from one step of each arm, null for a training function.
     """
     from lab.report.terminal import estimated_bytes, estimated_seconds
+    from lab.study.notes import notes_of_plan
 
     known = all(run.arm in plan.checks for run in plan.to_train)
-    notes = [note for run in plan.runs for note in run.data.notes]
+    notes = list(notes_of_plan(plan).data)
     notes += [note for check in plan.checks.values() for note in check.notes]
     return {
         "schema": PLAN,
@@ -220,8 +221,8 @@ def _comparison(found: ArmComparison, other: str) -> dict[str, Any]:
         **_plain(
             numbers,
             {
-                **dict.fromkeys(COMPARED, _reason(found.n, found.difference, found.p, found.verdict)),
-                "correlation": "fewer than three seeds, or scores without a spread",
+                **dict.fromkeys(COMPARED, _reason(found, found.difference)),
+                "correlation": f"fewer than three {found.unit}s, or scores without a spread",
                 "exaggeration": "no difference was shown",
             },
         ),
@@ -238,17 +239,17 @@ def _effect(found: Effect) -> dict[str, Any]:
         "name": found.name,
         "levels": list(found.levels),
         "n": found.n,
-        **_plain(numbers, dict.fromkeys(MEASURED, _reason(found.n, found.effect, found.p, found.verdict))),
+        **_plain(numbers, dict.fromkeys(MEASURED, _reason(found, found.effect))),
         "verdict": found.verdict,
     }
 
 
-def _reason(n: int, difference: float, p: float, verdict: str) -> str:
+def _reason(found: ArmComparison | Effect, difference: float) -> str:
     """Return why numbers of a comparison are not known; the verdict says it where nothing could be computed."""
-    if n < 2 or not math.isfinite(difference) or math.isnan(p):
-        return verdict
-    if n == 2:
-        return "two seeds: no verdict"
+    if found.n < 2 or not math.isfinite(difference) or math.isnan(found.p):
+        return found.verdict
+    if found.n == 2:
+        return f"two {found.unit}s: no verdict"
     return "the differences have no spread"
 
 

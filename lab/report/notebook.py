@@ -21,8 +21,9 @@ from lab.errors import StoreError
 from lab.notebook import Output, bar
 from lab.report.cells import difference_cells, effect_cells, has_intervals, score_cell, short_verdict
 from lab.report.live import MAX_ARMS_SHOWN, MAX_SEEDS_SHOWN, Display
-from lab.report.terminal import data_notes, lines_below, notes_of, print_results, split_sizes
+from lab.report.terminal import lines_below, notes_of, print_results
 from lab.study.compare import ArmComparison, Effect
+from lab.study.notes import notes_of_plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -173,9 +174,9 @@ class NotebookDisplay(Display):
 
 def _plan_notes(plan: Plan) -> list[str]:
     """Return what ``lab run`` prints below its plan and a reader must know: sizes of splits, notes of data and arms."""
-    sizes = dict.fromkeys(split_sizes(run.data) for run in plan.runs if run.experiment.task is None)
-    lines = [f"examples: {line}" for line in sizes]
-    lines += [f"data: {note}" for note in data_notes(plan)]
+    noted = notes_of_plan(plan)
+    lines = [f"examples: {line}" for line in noted.size_lines()]
+    lines += [f"data: {note}" for note in noted.data_lines()]
     for note, arms in notes_of(plan).items():
         who = "" if len(arms) == len(plan.checks) else f"{', '.join(arms)}: "
         lines.append(f"note: {who}{note}")

@@ -6,7 +6,7 @@ import io
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, JustifyMethod
@@ -23,6 +23,7 @@ from lab.report.cells import (
     difference_cells,
     effect_cells,
     has_intervals,
+    has_sign_flip,
     is_judged,
     note_of_tests,
     pairing,
@@ -37,13 +38,13 @@ from lab.report.section import Section, sections_of
 from lab.study.compare import ArmComparison, Effect
 from lab.study.experiment import describe_value
 from lab.study.folds import describe_replication
+from lab.study.notes import notes_of_plan
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
 from lab.study.study import Arm
 from lab.study.task import task_notes
-from lab.training.data import Data
 
-__all__ = ["data_notes", "lines_below", "print_plan", "print_results", "sections_of", "split_sizes"]
+__all__ = ["lines_below", "print_plan", "print_results", "sections_of"]
 
 MAX_ARMS_SHOWN = 200
 MAX_NAMES = 20
@@ -91,12 +92,13 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
             f"replication: {replication}; the run with seed s has fold s % {folds} of repetition s // {folds}",
             highlight=False,
         )
-    for line in dict.fromkeys(split_sizes(run.data) for run in plan.runs if run.experiment.task is None):
-        console.print(f"examples: {line}", highlight=False)
-    for note in data_notes(plan):
+    noted = notes_of_plan(plan)
+    for line in noted.size_lines():
+        console.print(f"examples: {escape(line)}", highlight=False)
+    for note in noted.data_lines():
         console.print(f"data: {escape(note)}", highlight=False)
-    for note, noted in notes_of(plan).items():
-        prefix = "" if len(noted) == len(plan.checks) else f"{', '.join(noted)}: "
+    for note, names in notes_of(plan).items():
+        prefix = "" if len(names) == len(plan.checks) else f"{', '.join(names)}: "
         console.print(f"note: {escape(prefix + note)}", highlight=False)
     unpaired = [name for name, check in plan.checks.items() if not check.is_paired]
     if unpaired:
@@ -131,21 +133,6 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
             f"; about {describe_seconds(estimated_seconds(plan))} and {estimated_bytes(plan) / 2**20:,.0f} MiB of disk"
         )
         console.print(f"{len(plan.to_train)} runs to do, {len(finished)} found{cost if known else ''}", highlight=False)
-
-
-def data_notes(plan: Plan) -> list[str]:
-    """Return the notes of the data of a plan, each once."""
-    # all seeds and most arms share their data; of folds, which differ in little, those of one
-    noted = [run for run in plan.runs if plan.study.folds is None or run.seed == plan.runs[0].seed]
-    return list(dict.fromkeys(note for run in noted for note in run.data.notes))
-
-
-def split_sizes(data: Data) -> str:
-    """Return how many examples each split has: ``train 17,970 · valid 2,030``."""
-    splits = {"train": data.train, "valid": data.valid, "test": data.test}
-    # a stream has no length
-    known = {name: len(split) for name, split in splits.items() if isinstance(split, Sized)}
-    return " · ".join(f"{name} {count:,}" for name, count in known.items())
 
 
 def _few(names: Sequence[str]) -> str:
@@ -339,7 +326,7 @@ MIN_EXAGGERATION = 1.25
 
 DETECTABLE = ", difference shown with 80 % probability {:.2g}"
 CORRELATION = ", correlation of pairs {:.2f}"
-EXAGGERATION = "; if the true difference is half of this one, verdicts from {} seeds show it {:.1f} × too large"
+EXAGGERATION = "; if the true difference is half of this one, verdicts from {} {}s show it {:.1f} × too large"
 
 
 def _wide_effects(effects: Sequence[Effect], compare: str) -> Table:
@@ -354,24 +341,21 @@ def _wide_effects(effects: Sequence[Effect], compare: str) -> Table:
 
 
 def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, wide: bool) -> None:
-    compared = [
-        row.comparison for row in rows if row.comparison is not None and not math.isnan(row.comparison.p_sign_flip)
-    ]
-    compared = [comparison for comparison in compared if comparison.n > 1]
+    compared = [row.comparison for row in rows if row.comparison is not None and has_sign_flip(row.comparison)]
     console.print(escape(_legend(results, rows, wide=wide)), style="dim", highlight=False)
     if not wide:
         _print_sentences([(row.name, row.comparison) for row in rows if row.comparison is not None], console)
         return
     for comparison in compared:
         console.print(
-            f"{escape(comparison.arm)}: better in {percent(comparison.improvement)} of seeds, "
+            f"{escape(comparison.arm)}: better in {percent(comparison.improvement)} of {comparison.unit}s, "
             f"sign-flip p {comparison.p_sign_flip:.2g}"
             + ("" if math.isnan(comparison.detectable) else DETECTABLE.format(comparison.detectable))
             + ("" if math.isnan(comparison.correlation) else CORRELATION.format(comparison.correlation))
             + (
                 ""
                 if math.isnan(comparison.exaggeration)
-                else EXAGGERATION.format(comparison.n, comparison.exaggeration)
+                else EXAGGERATION.format(comparison.n, comparison.unit, comparison.exaggeration)
             ),
             style="dim",
             highlight=False,
@@ -392,7 +376,7 @@ def _legend(results: Results, rows: Sequence[ArmRow], *, wide: bool) -> str:
     has_others = wide and any(is_judged(name) and name != compare for name in results.metric_names)
     better = f"{results.better_direction(compare)} is better{f' in {compare}' if has_others else ''}"
     what = f"{compare}{' and other metrics' if has_others else ''}"
-    each = "folds" if results.folds else "seeds"
+    each = f"{results.unit}s"
     parts = [f"n: {each}. {what}: mean ± standard deviation over {each}; {better}."]
     if not found:
         return parts[0]
@@ -412,7 +396,7 @@ def _effects_legend(effects: Sequence[Effect], compare: str, *, wide: bool) -> s
     """Return what the columns of a table of effects are."""
     parts = [EFFECTS_NOTE]
     if wide:
-        parts.append("n: seeds in which every cell finished.")
+        parts.append(f"n: {effects[0].unit}s in which every cell finished.")
     if not has_intervals(effects):
         parts.append(f"Δ: mean effect on {compare}; {NO_INTERVALS}.")
     if wide:
@@ -443,9 +427,8 @@ def _exaggeration(found: ArmComparison | Effect) -> str:
     """Return what a verdict from few seeds exaggerates, if that is worth a line."""
     if not isinstance(found, ArmComparison) or math.isnan(found.exaggeration) or found.exaggeration < MIN_EXAGGERATION:
         return ""
-    return (
-        f"{found.exaggeration:.1f} × too large if the true difference is half of it (verdicts of {found.n} seeds are)"
-    )
+    verdicts = f"verdicts of {found.n} {found.unit}s are"
+    return f"{found.exaggeration:.1f} × too large if the true difference is half of it ({verdicts})"
 
 
 def _budget_table(rows: Sequence[ArmRow]) -> Table:

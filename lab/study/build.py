@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -29,14 +31,33 @@ from lab.training.rng import Streams, all_generators
 from lab.training.stepper import Stepper
 from lab.training.structure import describe_structure
 
-__all__ = ["DataCache", "build_learner", "data_of", "naming_culprits"]
+__all__ = ["DataCache", "build_learner", "data_of", "naming_culprits", "warnings_of"]
+
+
+_warned: WeakKeyDictionary[Data, list[str]] = WeakKeyDictionary()
+
+
+def warnings_of(data: Data) -> list[str]:
+    """Return what was logged as a warning while data was built: notes of it, or whole messages.
+
+    Nothing for data that was not built by a ``DataCache``, such as that of a task.
+    """
+    return list(_warned.get(data, ())) if isinstance(data, Data) else []
 
 
 class DataCache:
-    """Data that was built in this process, so that the arms and seeds of a study share it."""
+    """Data that was built in this process, so that the arms and seeds of a study share it.
 
-    def __init__(self) -> None:
+    While data is built, every message is logged once.
+
+    Args:
+        silent: log nothing, where another process has built the same data and logged it.
+    """
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self.silent = silent
         self._built: dict[str, Data] = {}
+        self._logged: set[str] = set()
 
     def get(self, dataset: Component) -> Data:
         """Return the data of a resolved dataset, built once per process.
@@ -47,8 +68,52 @@ class DataCache:
         # by resolved JSON, not by object: two arms that write the same dataset separately share one copy
         name = repr(dataset.to_json())
         if name not in self._built:
-            self._built[name] = protect(_identified(dataset), lambda: _identified(dataset))
+            self._built[name] = protect(self._build(dataset), partial(self._build, dataset))
         return self._built[name]
+
+    def _build(self, dataset: Component) -> Data:
+        with _each_message_once(self._logged, silent=self.silent) as warned:
+            data = _identified(dataset)
+        _warned[data] = list(_notes_and_messages(data, dict.fromkeys(warned)))
+        return data
+
+
+def _notes_and_messages(data: Data, messages: Iterable[str]) -> Iterator[str]:
+    """Yield the notes of data in messages; of a message without any, the message."""
+    for message in messages:
+        notes = [note for note in data.notes if note in message]
+        yield from notes or [message]
+
+
+@contextmanager
+def _each_message_once(logged: set[str], *, silent: bool) -> Iterator[list[str]]:
+    """Log every message to the logger ``lab`` once, or none of them; gives the warnings, also those not logged.
+
+    Args:
+        logged: the messages so far, to which new ones are added.
+        silent: log none.
+    """
+    warned: list[str] = []
+
+    def is_new(record: logging.LogRecord) -> bool:
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            # wrong arguments of the caller, which logging reports itself
+            return True
+        if record.levelno >= logging.WARNING:
+            warned.append(message)
+        if message in logged:
+            return False
+        logged.add(message)
+        return not silent
+
+    log = logging.getLogger("lab")
+    log.addFilter(is_new)
+    try:
+        yield warned
+    finally:
+        log.removeFilter(is_new)
 
 
 def data_of(experiment: ResolvedExperiment, cache: DataCache) -> Data:

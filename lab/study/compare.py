@@ -53,6 +53,9 @@ __all__ = [
 
 LEVEL = 0.05
 POWER = 0.8
+SEED = "seed"
+"""What runs of two arms share that form a pair, unless folds are the pairs."""
+
 MIN_SEEDS = 3
 """Seeds below which there is no verdict: with one degree of freedom, normality alone would decide."""
 
@@ -120,6 +123,7 @@ class ArmComparison:
             difference seen (type M; Gelman & Carlin 2014); NaN without a spread.
         test: that ``p`` is from: a paired t-test, Welch's t-test between arms that are not paired, or the exact
             sign-flip test of differences that are equal without a grid; empty if nothing was tested.
+        paired_by: what the two runs of a pair share, ``seed``, ``fold`` or ``seed and fold``.
     """
 
     arm: str
@@ -138,6 +142,16 @@ class ArmComparison:
     correlation: float = math.nan
     exaggeration: float = math.nan
     test: str = ""
+    paired_by: str = SEED
+
+    @property
+    def unit(self) -> str:
+        """What is counted: a seed, or a fold."""
+        return _unit(self.paired_by)
+
+
+def _unit(paired_by: str) -> str:
+    return paired_by.rpartition(" ")[2]
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -246,6 +260,7 @@ def compare_pairs(
     groups: Mapping[str, str] | None = None,
     paired: bool = True,
     overlap: float = 0.0,
+    paired_by: str = SEED,
 ) -> list[ArmComparison]:
     """Compare pairs of arms, paired by seed, with intervals that hold together.
 
@@ -264,6 +279,7 @@ def compare_pairs(
         overlap: validation examples per training example where every seed has a split of its own of the same data.
             Such scores depend on each other, and the variance of a mean is ``1/n + overlap`` and not ``1/n`` times that
             of a difference (Nadeau & Bengio 2003, *Machine Learning* 52). 0: all seeds have one split.
+        paired_by: what the two runs of a pair share: ``seed``, ``fold`` or ``seed and fold``.
     """
     refused = refused or {}
     differences = {name: _paired(*pair) for name, pair in pairs.items()}
@@ -281,7 +297,7 @@ def compare_pairs(
     # arms that left a sequential study early keep the level of their last look
     level = {name: level_of_look(single, looks, min(map(len, pairs[name]))) for name in pairs if name in apart}
     level |= {name: level_of_look(single, looks, len(d)) for name, d in differences.items() if name not in apart}
-    return [
+    found = [
         _refuse(name, len(d), refused[name])
         if name in refused
         else _compare_apart(
@@ -291,6 +307,7 @@ def compare_pairs(
             level[name],
             margin,
             sign=1 if higher_is_better else -1,
+            unit=_unit(paired_by),
         )
         if name in apart
         else _compare(
@@ -302,9 +319,11 @@ def compare_pairs(
             margin,
             sign=1 if higher_is_better else -1,
             overlap=overlap,
+            unit=_unit(paired_by),
         )
         for name, d in differences.items()
     ]
+    return [attrs.evolve(each, paired_by=paired_by) for each in found]
 
 
 def level_of_look(level: float, looks: Looks, seeds: int = 0) -> float:
@@ -356,6 +375,7 @@ def _compare_apart(
     margin: float,
     *,
     sign: int,
+    unit: str,
 ) -> ArmComparison:
     """Compare two independent samples; Welch 1947 (*Biometrika* 34): unequal variances, Satterthwaite's degrees."""
     from scipy.special import nctdtrinc, stdtr, stdtrit
@@ -381,7 +401,7 @@ def _compare_apart(
     if is_equivalent:
         verdict = f"equivalent within ± {margin:g}: {mean:+.3g} ± {half:.2g} ({runs})"
     elif better is None:
-        verdict = f"{'undecided' if margin else 'no difference shown'}: {_power_text(detectable, n)} ({runs})"
+        verdict = f"{'undecided' if margin else 'no difference shown'}: {_power_text(detectable, n, unit)} ({runs})"
     else:
         verdict = f"{'better' if better else 'worse'} by {abs(mean):.3g} ± {half:.2g} ({runs})"
     numbers = (mean, *_interval(mean, half), p, sidak(p, level), math.nan, wins, detectable)
@@ -526,7 +546,16 @@ def _spread(d: np.ndarray, step: float) -> float:
 
 
 def _compare(
-    name: str, d: np.ndarray, step: float, level: float, correlation: float, margin: float, *, sign: int, overlap: float
+    name: str,
+    d: np.ndarray,
+    step: float,
+    level: float,
+    correlation: float,
+    margin: float,
+    *,
+    sign: int,
+    overlap: float,
+    unit: str,
 ) -> ArmComparison:
     found = _judge(d, step, level, overlap)
     better = None if found.direction == 0 else found.direction == sign
@@ -544,7 +573,7 @@ def _compare(
         improvement,
         found.detectable,
         None if is_equivalent else better,
-        _verdict(d, found, sign, margin, is_equivalent=is_equivalent),
+        _verdict(d, found, sign, margin, is_equivalent=is_equivalent, unit=unit),
         is_equivalent,
         correlation,
         _exaggeration_if_half(found, len(d), level),
@@ -661,39 +690,39 @@ def _sign_patterns(n: int) -> np.ndarray:
     return np.random.default_rng(0).choice((1, -1), size=(count, n))
 
 
-def _verdict(d: np.ndarray, found: _Judged, sign: int, margin: float, *, is_equivalent: bool) -> str:
+def _verdict(d: np.ndarray, found: _Judged, sign: int, margin: float, *, is_equivalent: bool, unit: str) -> str:
     n = len(d)
     if n == 0:
-        return "no seed in which both this arm and the base finished"
-    reason = _no_verdict(d)
+        return f"no {unit} in which both this arm and the base finished"
+    reason = _no_verdict(d, unit)
     if reason:
         return reason
     if not d.any():
-        same = f"the same score in every one of {n} seeds"
+        same = f"the same score in every one of {n} {unit}s"
         return f"equivalent within ± {margin:g}: {same}" if is_equivalent else f"no difference: {same}"
     if n < MIN_SEEDS:
-        return "two seeds: no verdict"
+        return f"two {unit}s: no verdict"
     if is_equivalent:
         return f"equivalent within ± {margin:g}: {found.mean:+.3g} ± {found.half:.2g}"
     word = "better" if found.direction == sign else "worse"
     if math.isnan(found.spread):
         if not found.direction:
-            return f"the same difference in every one of {n} seeds ({found.mean:+.3g}): too few for a verdict"
-        return f"{word} by {abs(found.mean):.3g} in every one of {n} seeds"
+            return f"the same difference in every one of {n} {unit}s ({found.mean:+.3g}): too few for a verdict"
+        return f"{word} by {abs(found.mean):.3g} in every one of {n} {unit}s"
     if not found.direction:
-        return f"{'undecided' if margin else 'no difference shown'}: {_power_text(found.detectable, n)}"
+        return f"{'undecided' if margin else 'no difference shown'}: {_power_text(found.detectable, n, unit)}"
     agreeing = int(np.sum(found.direction * d > 0))
-    return f"{word} by {abs(found.mean):.3g} ± {found.half:.2g} ({agreeing} of {n} seeds)"
+    return f"{word} by {abs(found.mean):.3g} ± {found.half:.2g} ({agreeing} of {n} {unit}s)"
 
 
-def _no_verdict(d: np.ndarray) -> str:
+def _no_verdict(d: np.ndarray, unit: str) -> str:
     if not np.isfinite(d).all():
         return "a score is not finite: nothing can be concluded"
-    return "one seed: nothing can be concluded" if len(d) == 1 else ""
+    return f"one {unit}: nothing can be concluded" if len(d) == 1 else ""
 
 
-def _power_text(detectable: float, n: int) -> str:
-    return f"{n} seeds would show one of {detectable:.3g} in 4 of 5 studies"
+def _power_text(detectable: float, n: int, unit: str) -> str:
+    return f"{n} {unit}s would show one of {detectable:.3g} in 4 of 5 studies"
 
 
 @attrs.frozen
@@ -711,6 +740,7 @@ class Effect:
         detectable: the absolute effect that is shown with 80 % probability, as in ``ArmComparison``.
         verdict: one plain sentence; of an interaction, whether the two add up.
         test: that ``p`` is from, as in ``ArmComparison``.
+        paired_by: what the runs that are compared share, as in ``ArmComparison``.
     """
 
     name: str
@@ -724,6 +754,12 @@ class Effect:
     detectable: float
     verdict: str
     test: str = ""
+    paired_by: str = SEED
+
+    @property
+    def unit(self) -> str:
+        """What is counted: a seed, or a fold."""
+        return _unit(self.paired_by)
 
     @property
     def is_interaction(self) -> bool:
@@ -739,6 +775,7 @@ def factorial_effects(
     further: int = 0,
     looks: Looks = (),
     overlap: float = 0.0,
+    paired_by: str = SEED,
 ) -> list[Effect]:
     """Return main effects and two-way interactions of a factorial study, paired by seed.
 
@@ -750,7 +787,7 @@ def factorial_effects(
         scores: arm → seed → score.
         higher_is_better: the direction of the metric.
         further: comparisons beside these with which the intervals hold together, such as those of the arms.
-        looks, overlap: as in ``compare_pairs``.
+        looks, overlap, paired_by: as in ``compare_pairs``.
     """
     levels = {f: list(dict.fromkeys(cell[f] for cell in cells.values())) for f in next(iter(cells.values()), {})}
     # only seeds that every cell finished: a missing cell would unbalance the contrast
@@ -763,7 +800,7 @@ def factorial_effects(
     sign = 1 if higher_is_better else -1
     return [
         # a contrast sums 2^k cells for every one of their means: averaging makes its grid finer
-        _effect(name, signs, _judge(d, grid * _refinement(levels, signs), level, overlap), d, level, sign)
+        _effect(name, signs, _judge(d, grid * _refinement(levels, signs), level, overlap), d, level, sign, paired_by)
         for (name, signs), d in zip(contrasts.items(), values.values(), strict=True)
     ]
 
@@ -825,31 +862,30 @@ def _signed_sum(values: Sequence[float]) -> float:
     return math.nan if is_lost else 0.0
 
 
-def _effect(name: str, signs: Signs, found: _Judged, d: np.ndarray, level: float, sign: int) -> Effect:
+def _effect(name: str, signs: Signs, found: _Judged, d: np.ndarray, level: float, sign: int, paired_by: str) -> Effect:
     levels = tuple(other for _, other in signs.values())
     corrected = sidak(found.p, level)
     low, high = _interval(found.mean, found.half)
-    verdict = _effect_verdict(d, levels, found, sign)
-    return Effect(
-        name, levels, len(d), found.mean, low, high, found.p, corrected, found.detectable, verdict, found.test
-    )
+    verdict = _effect_verdict(d, levels, found, sign, _unit(paired_by))
+    numbers = (len(d), found.mean, low, high, found.p, corrected, found.detectable)
+    return Effect(name, levels, *numbers, verdict, found.test, paired_by)
 
 
-def _effect_verdict(d: np.ndarray, levels: Sequence[str], found: _Judged, sign: int) -> str:
+def _effect_verdict(d: np.ndarray, levels: Sequence[str], found: _Judged, sign: int, unit: str) -> str:
     n, together = len(d), len(levels) > 1
     if n == 0:
-        return "no seed in which every cell finished"
-    reason = _no_verdict(d)
+        return f"no {unit} in which every cell finished"
+    reason = _no_verdict(d, unit)
     if reason:
         return "a score is not finite, or so large that others are lost beside it" if np.isnan(d).any() else reason
     if not d.any():
-        return f"{'they add up exactly' if together else 'no effect'}: the same in every one of {n} seeds"
+        return f"{'they add up exactly' if together else 'no effect'}: the same in every one of {n} {unit}s"
     if n < MIN_SEEDS:
-        return "two seeds: no verdict"
+        return f"two {unit}s: no verdict"
     if not found.direction:
         if math.isnan(found.spread):
-            return f"the same effect in every one of {n} seeds ({found.mean:+.3g}): too few for a verdict"
-        return f"no {'interaction' if together else 'effect'} shown: {_power_text(found.detectable, n)}"
+            return f"the same effect in every one of {n} {unit}s ({found.mean:+.3g}): too few for a verdict"
+        return f"no {'interaction' if together else 'effect'} shown: {_power_text(found.detectable, n, unit)}"
     size = f"by {abs(found.mean):.3g}" + ("" if math.isnan(found.half) else f" ± {found.half:.2g}")
     better = "better" if found.direction == sign else "worse"
     return f"they do not just add up: together {better} than their sum {size}" if together else f"{better} {size}"

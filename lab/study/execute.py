@@ -22,6 +22,7 @@ from lab.registry.resolve import Resolver
 from lab.registry.resolved import Component
 from lab.study.culprit import line_of
 from lab.study.interrupt import stop_on_interrupt
+from lab.study.notes import notes_of_plan
 from lab.study.preflight import Plan, PlanListener, plan_study
 from lab.study.record import StudyRecord, as_compared, record_of, write_study
 from lab.study.results import Results
@@ -292,7 +293,7 @@ def gather(plan: Plan, ended: Mapping[str, RunRecord] | None = None) -> Results:
     # one read per key: several arms of a search may share a run
     records = {run.key: _judged(run, ended.get(run.key) or run.store.record(run.key)) for run in plan.runs}
     runs = [attrs.evolve(records[run.key], arm=run.arm, seed=run.seed) for run in plan.runs]
-    return Results(plan.study, plan.arms, runs)
+    return Results(plan.study, plan.arms, runs, notes_of_plan(plan).caveats())
 
 
 def build_executor(reference: Reference, catalog: Catalog) -> Executor:

@@ -220,7 +220,22 @@ _VARIANT_FIELDS = {
     "components": schema.list_schema(_COMPONENT, strict=True),
     "runs": schema.list_schema(_RUN, strict=True),
 }
-_VARIANT_OPTIONS = {"search": schema.nullable_schema(OBJECT), "variant": KEY, "place": TEXT, "device": TEXT}
+_NOTES = _record(
+    {
+        "sizes": schema.dict_schema(TEXT, schema.list_schema(TEXT, strict=True)),
+        "data": schema.dict_schema(TEXT, schema.list_schema(TEXT, strict=True)),
+        "warnings": schema.list_schema(TEXT, strict=True),
+        "arms": schema.dict_schema(TEXT, schema.list_schema(TEXT, strict=True)),
+    },
+    {},
+)
+_VARIANT_OPTIONS = {
+    "notes": _NOTES,
+    "search": schema.nullable_schema(OBJECT),
+    "variant": KEY,
+    "place": TEXT,
+    "device": TEXT,
+}
 STUDY = SchemaValidator(
     _record(
         _VARIANT_FIELDS,

@@ -200,11 +200,14 @@ def _read_data(
 ) -> list[Run]:
     """Return every run of every arm, with its data."""
     cache, runs = DataCache(), []
+    first = study.seed_list[0]
     with _gathering(study, where) as attempt:
         for number, arm in enumerate(arms):
             notify("data of arms", number, len(arms))
             with attempt(arm):
                 for seed in arm.seeds or study.seed_list:
+                    # every rank reads the data; folds differ in little, and the plan shows the notes of the first
+                    cache.silent = _rank() > 0 or (study.folds is not None and seed != first)
                     data = data_of(arm.experiment_of(seed), cache)
                     runs.append(_run_of(arm, seed, study, workspace, data))
     return runs

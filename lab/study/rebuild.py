@@ -315,6 +315,8 @@ def rebuild_exactly(
     given = file or content.get("file")
     source = partial(_given, given)
     # the hashes of definitions need not match by name: the key, which covers them, is compared below
+    # silent: that process read the same data, and has logged what is odd about it
+    cache = cache or DataCache(silent=True)
     run = rebuild_run(content, store, catalog, source=source, cache=cache, anyway=True)
     if run.key != content["key"]:
         found = differences(content, run.record(), words=("asked for", "here"))

@@ -28,6 +28,7 @@ from lab.errors import LabError, StoreError, UnknownNameError, describe
 from lab.registry.component import Use, as_use, use
 from lab.study import files, variants
 from lab.study.experiment import TASK, Experiment, Task
+from lab.study.notes import Notes, notes_of_plan, with_earlier_notes
 from lab.study.read_back import with_types
 from lab.study.results import Results
 from lab.study.space import Options, Range, Search
@@ -91,6 +92,7 @@ class StudyRecord:
         label: the settings in which it differs from the other variants; empty if it is the only one.
         others: variant → label of the others, the one run last first.
         is_last: whether it is the one that was run last.
+        notes: notes on its data and its arms; none in records of older versions.
     """
 
     study: Study
@@ -107,13 +109,14 @@ class StudyRecord:
     label: str = ""
     others: Mapping[str, str] = attrs.Factory(dict)
     is_last: bool = True
+    notes: Notes = attrs.field(factory=Notes)
 
     def results(self, store: Store) -> Results:
         """Return its results, from the runs in the store now."""
         runs = [store.record(**run) for run in self.runs]
         if TASK in self.base:
             runs = [as_compared(run, f"task '{self.base[TASK]['component']}'", self.study.compare) for run in runs]
-        return Results(self.study, self.arms, runs)
+        return Results(self.study, self.arms, runs, self.notes.caveats())
 
 
 def as_compared(run: RunRecord, task: str, compare: str) -> RunRecord:
@@ -141,7 +144,8 @@ def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") 
     content = content_of(plan, file=file, command=command)
     union = add_variant(store, folder, content)
     trust_study(plan.study.file)
-    return _parse(files.from_plain(union), files.from_plain(content), folder)
+    plain = files.from_plain(union)
+    return _parse(plain, {name: value for name, value in plain.items() if name != "variants"}, folder)
 
 
 def add_variant(store: Store, folder: Path, content: variants.Content) -> dict[str, Any]:
@@ -149,7 +153,8 @@ def add_variant(store: Store, folder: Path, content: variants.Content) -> dict[s
     # read, merge and write under one lock: two `lab run` of one study at once would lose one of the variants
     with store.lock(f"study-{variants.place_of(folder.name)}"):
         before = _variants_before(folder)
-        union = variants.merged(before, content)
+        replaced = [each for each in before if variants.replaces(content, each)]
+        union = variants.merged(before, with_earlier_notes(content, replaced))
         # report.html is about to be overwritten by the second variant
         if len(before) == 1 and "variants" in union:
             _keep_reports(folder, before[0]["variant"])
@@ -200,6 +205,7 @@ def content_of(plan: Plan, *, file: str = "", command: str = "") -> dict[str, An
         "search": None if study.searching is None else search_content(study.searching),
         "components": [attrs.asdict(component) for component in components_of(plan.arms)],
         "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
+        "notes": notes_of_plan(plan).to_json(),
     }
     # through JSON once, so that the variant's name is computed from the same values as when it is read back
     plain = json.loads(files.standard_json(files.to_standard(content)))
@@ -422,6 +428,7 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
         labels.get(content["variant"], ""),
         {name: label for name, label in others.items() if name != content["variant"]},
         content["variant"] == last,
+        Notes(**content.get("notes", {}), count=len(arms)),
     )
 
 

@@ -16,6 +16,7 @@ import attrs
 from lab.errors import UnknownNameError
 from lab.study.compare import (
     MIN_SEEDS,
+    SEED,
     ArmComparison,
     Effect,
     Looks,
@@ -217,6 +218,7 @@ class Results:
             groups={} if stepwise else pairs,
             paired=paired and self.paired,
             overlap=self.overlap,
+            paired_by=self.paired_by,
         )
         comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
         return [self._row(name, comparisons.get(name), pairs.get(name, "")) for name in scores]
@@ -264,6 +266,19 @@ class Results:
         """Number of folds of a cross-validation; 0 if the replication is by seeds alone."""
         return folds_of(getattr(self.study, "rules", {}))
 
+    @property
+    def paired_by(self) -> str:
+        """What the runs of two arms that form a pair share: ``seed``, ``fold``, or of several repetitions both."""
+        if not self.folds:
+            return SEED
+        repetitions = {seed // self.folds for seed in self.study.seed_list}
+        return "fold" if len(repetitions) < 2 else "seed and fold"
+
+    @property
+    def unit(self) -> str:
+        """What the runs of an arm are counted in: ``seed`` or ``fold``."""
+        return "fold" if self.folds else SEED
+
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per run: ``arm, seed, key, status``, the metrics, the budget; with folds, also which one."""
         rows = [run.row() for run in self.runs]
@@ -290,7 +305,7 @@ class Results:
 
     def _disagreement(self, arms: Sequence[str]) -> str:
         without = any(run.outcome == WITHOUT_VALUE for arm in arms for run in self._of_arm.get(arm, []))
-        return "not the same seeds have a value" if without else "not the same seeds failed"
+        return f"not the same {self.unit}s {'have a value' if without else 'failed'}"
 
     def _refusal(self, other: str, name: str, metric: str) -> str:
         """Return the reason why two arms cannot be compared in a metric; empty if they can."""
@@ -391,7 +406,7 @@ class Results:
         if lost:
             sentences.append(
                 f"finished: {'; '.join(lost)}; means are of the runs that finished; no verdict where "
-                "other seeds failed in an arm than in the one that it is compared with"
+                f"other {self.unit}s failed in an arm than in the one that it is compared with"
             )
         if unpaired:
             sentences.append(
@@ -400,7 +415,7 @@ class Results:
             )
         if self.folds:
             sentences.append(
-                f"every seed is a fold of a cross-validation with {self.folds} folds, whose training parts share "
+                f"every run is a fold of a cross-validation with {self.folds} folds, whose training parts share "
                 "examples: intervals and tests are corrected for that (Nadeau & Bengio 2003)"
             )
         elif self.overlap:
@@ -432,8 +447,9 @@ class Results:
         few = min((each.n for each in tested if each.n >= MIN_SEEDS), default=0)
         if 0 < few <= SEEDS_TO_SEE_SKEW:
             one, nine = next(found for seeds, found in COVERAGE_OF_SKEWED.items() if seeds >= few)
+            runs = f"{few} {self.unit}s"
             return [
-                f"{few} seeds cannot show whether runs go badly now and then; if they do in some arms only, 95 % "
+                f"{runs} cannot show whether runs go badly now and then; if they do in some arms only, 95 % "
                 f"intervals hold less often: of one arm in {one} %, of nine arms together in {nine} %"
             ]
         names = [row.name for row in rows if abs(skewness(list(self.scores(row.name, metric).values()))) > 1]
@@ -521,12 +537,13 @@ class Results:
             further=further,
             looks=self._looks,
             overlap=self.overlap,
+            paired_by=self.paired_by,
         )
         first, *others = cells
         # an effect averages over all cells, so one pair that cannot be compared spoils every effect
         refusals = {self._refusal(first, other, metric) for other in others} - {""}
         if not refusals and len({frozenset(self._lost(name)) for name in cells}) > 1 and found[0].n:
-            refusals = {"no verdict: not the same seeds failed in every cell"}
+            refusals = {f"no verdict: not the same {self.unit}s failed in every cell"}
         return [_refused_effect(effect, sorted(refusals)[0]) if refusals else effect for effect in found]
 
     def known_metric(self, metric: str) -> str:

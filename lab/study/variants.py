@@ -28,6 +28,7 @@ __all__ = [
     "name_variant",
     "place_of",
     "read_content",
+    "replaces",
     "settings_of",
     "study_names",
     "unreadable",
@@ -65,8 +66,13 @@ def _named(content: Content) -> Content:
 def merged(before: Sequence[Content], new: Content) -> dict[str, Any]:
     """Return the record of a study in which ``new`` was run after the variants that it had."""
     # a variant run again moves to the end, since the last one is shown by default
-    kept = [each for each in before if each["variant"] != new["variant"] and not _covers(new, each)]
+    kept = [each for each in before if not replaces(new, each)]
     return {**new, "variants": kept} if kept else dict(new)
+
+
+def replaces(new: Content, old: Content) -> bool:
+    """Return whether a variant takes the place of another: it is the same one, or has all arms and seeds of it."""
+    return bool(old["variant"] == new["variant"]) or _covers(new, old)
 
 
 def name_variant(content: Content) -> str:

@@ -156,7 +156,7 @@ def order_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
         if callback.name in named:
             raise UnknownNameError(
                 f"two callbacks are called '{callback.name}'",
-                hint="give one of them another name: its attribute `name`",
+                hint="leave one out; or, if both are meant, let a class of your own have another attribute `name`",
             )
         named[callback.name] = callback
     waiting = _predecessors(named)

@@ -62,7 +62,8 @@ class Data:
         length: the sort key of every example of a split (for example its number of tokens), or None where examples
             have no length.
         fingerprint: a hash of the content, part of the key of a run; without one, the examples are hashed.
-        notes: remarks for a reader of the plan, a sentence each: inferred types, skipped examples.
+        notes: remarks for readers of the plan and the report, a sentence each: inferred types, skipped examples. A note
+            that the dataset also logs as a warning (logger ``lab``) stands below the results, too.
     """
 
     train: Any

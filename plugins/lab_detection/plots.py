@@ -23,6 +23,9 @@ MAX_LEGEND = 15
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".pdf": "pdf", ".svg": "svg"}
 """Suffixes of files that a picture with boxes is written to → their formats."""
 
+MAX_LINES = 6
+"""Number of lines that a label is moved at most so as not to cover another one."""
+
 NAMES_PER_INCH = 3
 """Number of boxes whose class can be read, per inch of a picture's edge."""
 
@@ -73,8 +76,8 @@ def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int 
     crowded = most > NAMES_PER_INCH * edge
     # In points of a sheet that is shown at about its own size. Scores alone may be smaller, or they would cover boxes.
     size = 4.5 if crowded and edge < 5 else 7.5
-    # Labels of boxes at the upper border need a line inside of the picture.
-    lowest = 1.6 * size / 72 / (edge * height / width)
+    # Height of a label. Labels of boxes at the upper border need a line inside of the picture.
+    line = 1.6 * size / 72 / (edge * height / width)
     for axis in axes:
         axis.set_axis_off()
     for axis, each in zip(axes, pictures, strict=False):
@@ -85,6 +88,7 @@ def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int 
             place, sides = (left, top), (right - left, bottom - top)
             axis.add_patch(Rectangle(place, *sides, fill=False, color="black", linewidth=2.2))
             axis.add_patch(Rectangle(place, *sides, fill=False, color="white", linewidth=1.2, linestyle="--"))
+        labelled: list[tuple[float, float, float]] = []
         for kind, score, box in zip(each.kinds.tolist(), each.scores.tolist(), each.boxes.tolist(), strict=True):
             left, top, right, bottom = box
             color = COLORS[kind % len(COLORS)]
@@ -95,7 +99,8 @@ def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int 
             # this font is about six tenths of its size wide.
             length = (0.62 * len(text) + 0.3) * size / 72 / edge
             if text:
-                place = (max(0.0, min(left, 1 - length)), max(top, lowest))
+                place = _free_place(max(0.0, min(left, 1 - length)), max(top, line), length, line, labelled)
+                labelled.append((*place, length))
                 axis.text(*place, text, bbox={"pad": 0.1 * size, "color": color}, **label)
         axis.set_title(each.title, fontsize=8)
         axis.set_xlim(0, 1)
@@ -105,6 +110,36 @@ def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int 
         patches = [Patch(color=COLORS[kind % len(COLORS)], label=names[kind]) for kind in shown]
         figure.legend(handles=patches, loc="outside lower center", ncols=min(8, len(shown)), fontsize=8)
     return figure
+
+
+def _free_place(
+    left: float, bottom: float, length: float, line: float, others: Sequence[tuple[float, float, float]]
+) -> tuple[float, float]:
+    """Return where a label covers no other one: where asked, or some lines above or else below, inside the picture.
+
+    Args:
+        left, bottom: corner that is asked for, in fractions of the picture, from the upper left.
+        length, line: width and height of a label.
+        others: left, bottom and length of the labels so far.
+    """
+
+    def covered(place: float) -> list[float]:
+        # nearly a line apart is enough: heights are rounded up
+        return [
+            other
+            for start, other, size in others
+            if abs(place - other) < 0.95 * line and left < start + size and start < left + length
+        ]
+
+    for choose, step in ((min, -line), (max, line)):
+        place = bottom
+        for _ in range(MAX_LINES):
+            if not (taken := covered(place)):
+                return left, place
+            place = choose(taken) + step
+            if not line - 1e-6 <= place <= 1:
+                break
+    return left, bottom
 
 
 def _label(name: str, score: float) -> str:

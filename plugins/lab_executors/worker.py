@@ -152,7 +152,7 @@ def _work(settings: dict[str, Any], jobs: Jobs, reporter: Reporter) -> None:
     from lab.study.store import Store
 
     store, catalog = Store(Path(settings["root"])), load_catalog(without=settings["without"], warn=_ignore)
-    cache = DataCache()
+    cache = DataCache(silent=True)
     for job in jobs:
         key = job["run"]["key"]
         try:

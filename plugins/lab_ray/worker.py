@@ -60,7 +60,7 @@ class Trainer:
         self.store = Store(self.folder / "runs")
         self.store.prepare()
         self.catalog: Catalog = load_catalog(warn=_ignore)
-        self.cache = DataCache()
+        self.cache = DataCache(silent=True)
         self._inbox: Inbox | None = None
         self._training: _Training | None = None
 

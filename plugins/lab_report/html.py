@@ -31,6 +31,7 @@ from lab.report.cells import (
     effect_cells,
     environment_rows,
     has_intervals,
+    has_sign_flip,
     is_judged,
     note_of_tests,
     number,
@@ -45,6 +46,7 @@ from lab.report.section import Section
 from lab.study.compare import ArmComparison, Effect, summarize
 from lab.study.experiment import describe_value
 from lab.study.folds import describe_replication
+from lab.study.notes import Notes
 from lab.study.record import StudyRecord, shell_name
 from lab.study.results import ArmRow, Results
 from lab.study.store import RunRecord
@@ -175,7 +177,8 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "has_budget": any(run.budget for run in results.runs) or bool(record.base),
         "budget_names": [name.replace("_", " ") for name in costs],
         "notes": [
-            *results.caveats(rows),
+            # notes on the data have a place of their own
+            *(each for each in results.caveats(rows) if each not in record.notes.caveats()),
             *([search_note(results)] if record.study.searching else []),
             *results.budget_notes(),
         ],
@@ -188,11 +191,14 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "curve_tables": [_curve_table(histories, names, name) for name in figures],
         "sections": sections,
         "replication": describe_replication(getattr(results.study, "rules", {}), record.study.seed_list),
-        "each": "folds" if results.folds else "seeds",
+        "each": f"{results.unit}s",
         "run_columns": _run_columns(results.rows()),
         "runs": results.rows(),
         "failures": [_failure(run) for run in results.failed],
         "recipe": recipe(record.base),
+        "sizes": record.notes.size_lines(),
+        "data_notes": _warnings_first(record.notes),
+        "arm_notes": record.notes.arm_lines(),
         "environment": _environment_rows(results.runs),
         "commands": _commands(record, results),
     }
@@ -284,7 +290,7 @@ def _more_cells(comparison: ArmComparison | None) -> list[str]:
     """Return pairs, p, sign-flip p, share of improved seeds, and the difference shown with 80 % probability."""
     if comparison is None or comparison.n < 2:
         return []
-    p_values = (comparison.p, comparison.p_sign_flip)
+    p_values = (comparison.p, comparison.p_sign_flip if has_sign_flip(comparison) else math.nan)
     return [
         str(comparison.n),
         *("–" if math.isnan(value) else f"{value:.2g}" for value in p_values),
@@ -356,6 +362,12 @@ def _failure(run: RunRecord) -> dict[str, Any]:
         "error": run.result.get("error", texts.get(run.status, run.status)),
         "traceback": run.result.get("traceback", ""),
     }
+
+
+def _warnings_first(notes: Notes) -> list[dict[str, Any]]:
+    warnings = notes.warning_lines()
+    others = [line for line in notes.data_lines() if line not in warnings]
+    return [{"text": line, "is_warning": line in warnings} for line in (*warnings, *others)]
 
 
 # --- how it was made --------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from lab.errors import StoreError
 from lab.study.compare import (
     LEVEL,
     MIN_SEEDS,
+    SEED,
     SIGN_FLIP,
     WELCH,
     level_of_look,
@@ -323,7 +324,8 @@ def _test_sentence(results: Results) -> str:
     for n, words in FEW.items():
         if few := [each for each in found if each.n == n]:
             whose = "" if len(few) == len(found) else f" for {_names(results, few)}"
-            parts.append(f"With {words}{' in common' * bool(whose)} there is no interval and no verdict{whose}.")
+            counted = words.replace(SEED, results.unit)
+            parts.append(f"With {counted}{' in common' * bool(whose)} there is no interval and no verdict{whose}.")
     if rest:
         parts.append(f"There is no interval and no verdict for {_names(results, rest)}.")
     if paired or apart:

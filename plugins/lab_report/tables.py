@@ -26,7 +26,7 @@ from lab.report.cells import (
     search_note,
 )
 from lab.report.documents import COMPARED, MEASURED
-from lab.study.compare import ArmComparison, Effect
+from lab.study.compare import SEED, ArmComparison, Effect
 from lab.study.results import ArmRow, Results
 
 __all__ = [
@@ -131,7 +131,7 @@ class ComparisonTable:
     def note(self) -> str:
         """How to read the table."""
         found = [row.comparison for row in self.rows if row.comparison is not None]
-        text = "± is the standard deviation over seeds"
+        text = f"± is the standard deviation over {found[0].unit if found else SEED}s"
         if found:
             other = "the arm above" if self.stepwise else against(self.rows)
             pairs = pairing(found) if self.paired else "not paired"
@@ -197,9 +197,10 @@ class EffectsTable:
         """How to read the table."""
         intervals = "intervals that hold together in 95 %" if has_intervals(self.effects) else "no intervals"
         tests = _tests(self.effects)
+        paired_by = self.effects[0].paired_by if self.effects else SEED
         return (
-            f"Main effects and interactions in {self.metric} with {intervals}, paired "
-            f"by seed; {self.direction} is better. {EFFECTS_NOTE} p: {tests}"
+            f"Main effects and interactions in {self.metric} with {intervals}, paired by {paired_by}; "
+            f"{self.direction} is better. {EFFECTS_NOTE} p: {tests}"
             f"{'' if tests == NO_TESTS else ', in which arms and effects count together'}."
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from lab_basics.notes import counted
 
 from lab.errors import DataError, LabError, UnknownNameError
 from lab.study.compare import MIN_SEEDS
@@ -112,7 +113,7 @@ def differences_of(results: Results, arm: str, score: str) -> tuple[list[int], n
     The loss of an example counts by its weight, relative to the mean weight, so that means are those of the table.
 
     Raises:
-        LabError: they have no seed in common, or other examples.
+        LabError: they have no seed in common, other examples, or a single one.
     """
     if {"splits", FOLDS} & set(getattr(results.study, "rules", {})):
         raise LabError(
@@ -127,6 +128,11 @@ def differences_of(results: Results, arm: str, score: str) -> tuple[list[int], n
     sizes = {len(found[name][seed]) for name in (base, arm) for seed in seeds}
     if len(sizes) > 1:
         raise LabError(f"'{arm}' and '{base}' were evaluated on other examples", hint=f"numbers: {sorted(sizes)}")
+    if sizes == {1}:
+        raise LabError(
+            f"'{arm}' and '{base}' were evaluated on one example: there is no other one to compare it with",
+            hint=f"lab compare {results.study.name} compares them over seeds",
+        )
     one, other = (np.stack([found[name][seed] for seed in seeds]) for name in (base, arm))
     return seeds, one, other
 
@@ -202,7 +208,8 @@ def describe_arm(
         def of_slice(chosen: np.ndarray) -> np.ndarray:
             return jackknife_differences(one[:, chosen], two[:, chosen], score_of_sums)
 
-    lines = [f"{arm}: Δ {score} of {found.examples} examples, {found.seeds} seeds: {found.difference:+.4g}"]
+    counts_of_both = f"{counted(found.examples, 'example')}, {counted(found.seeds, 'seed')}"
+    lines = [f"{arm}: Δ {score} of {counts_of_both}: {found.difference:+.4g}"]
     lines += [f"  {text}" for text in _intervals(found, drawn)]
     if _is_right_or_wrong(base, other):
         lines.append(f"  {_mcnemar_text(seeds, base, other)}")
@@ -274,6 +281,9 @@ def _in_one_line(results: Results, arm: str, score: str, family: int) -> str:
 
 def _intervals(found: Crossed, drawn: tuple[float, float]) -> list[str]:
     over_examples = _interval(*drawn) or ": no interval, all have the same difference"
+    if found.examples < MIN_EXAMPLES:
+        # resampling so few gives the same few means again and again
+        drawn, over_examples = (math.nan, math.nan), f": no interval, that takes at least {MIN_EXAMPLES} examples"
     if found.seeds < MIN_SEEDS:
         their = "its" if found.seeds == 1 else "their"
         return [
@@ -284,7 +294,7 @@ def _intervals(found: Crossed, drawn: tuple[float, float]) -> list[str]:
         return ["no interval: the difference is the same in every seed, and in every example on average"]
     over_seeds = _interval(found.fixed_low, found.fixed_high) or ": no interval, all have the same difference"
     lines = [
-        f"with other seeds and other examples{_interval(found.low, found.high) or ': no interval for one example'}",
+        f"with other seeds and other examples{_interval(found.low, found.high) or ': no interval'}",
         f"with other seeds, on these examples{over_seeds}",
         f"with other examples, of these seeds{over_examples}" + (" (paired bootstrap)" if _interval(*drawn) else ""),
     ]

@@ -102,7 +102,7 @@ def _splits(rule: Mapping[str, Any], metric: str) -> str:
 
 def _folds(rule: Mapping[str, Any], metric: str) -> str:
     return (
-        f"arms are replicated by cross-validation with {rule['folds']} folds, and every seed is a fold; intervals are "
+        f"arms are replicated by cross-validation with {rule['folds']} folds, and every run is a fold; intervals are "
         "corrected for the examples that training parts share (Nadeau & Bengio)"
     )
 

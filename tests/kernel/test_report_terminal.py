@@ -91,6 +91,15 @@ def test_other_metrics_and_the_statistics_are_shown_on_demand(results: Results) 
         assert text in wide
 
 
+def test_the_statistics_behind_verdicts_of_two_seeds_claim_no_test(results: Results) -> None:
+    rows = [row for row in results.rows() if row["seed"] < 2]
+    two = lab.compare(rows, metric="valid_loss")
+    text = " ".join(printed(two, 300, wide=True))
+    assert "two seeds: no verdict" in text
+    assert "p: nothing was tested." in text
+    assert "sign-flip" not in text
+
+
 def test_two_seeds_are_said_to_have_no_verdict(results: Results) -> None:
     few = lab.compare(
         [{"arm": arm, "seed": seed, "valid_loss": seed + len(arm)} for arm in ("a", "bb") for seed in range(2)],

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lab_report.html import render_report
+from lab_report.tables import comparison_table
+from rich.console import Console
 from scipy import stats
 from torch.utils.data import TensorDataset
 
@@ -16,6 +21,7 @@ from lab import Data, Study, TaskRun, use
 from lab.errors import StudyError
 from lab.registry.plugins import Catalog
 from lab.report.documents import study_document
+from lab.report.terminal import print_results
 from lab.study.compare import compare_arms, factorial_effects
 from lab.study.execute import run_study
 from lab.study.folds import describe_fold, units
@@ -157,6 +163,28 @@ def test_rows_say_the_fold_and_the_record_gives_the_same_table(results: Results,
     assert (one.low, one.high, one.verdict) == (other.low, other.high, other.verdict)
     assert read.folds == 4
     assert "fold" in read.frame().columns
+
+
+@pytest.mark.parametrize(("seeds", "paired_by"), [(1, "fold"), (2, "seed and fold")])
+def test_every_text_says_that_folds_are_the_pairs(catalog: Catalog, tmp_path: Path, seeds: int, paired_by: str) -> None:
+    results = run_study(study(seeds=seeds), runs=tmp_path, catalog=catalog)
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    print_results(results, [], console, wide=True)
+    shown = console.file.getvalue()
+    assert f"paired by {paired_by}, and" in shown
+    assert f"paired by {paired_by}, with" in comparison_table(results).note
+    page = render_report(read_study(Store(tmp_path), "cv"), results)
+    assert f"paired by {paired_by}, with intervals" in page
+    for text in (shown, page):
+        assert "over folds" in text
+        assert not re.search(r"\d seeds|(of|over|n:|single) seeds|paired by seed,", text)
+
+
+def test_a_grid_over_folds_counts_folds(catalog: Catalog, tmp_path: Path) -> None:
+    question = Study(experiment(dataset="folded", epochs=1), folds=3, seeds=1, name="grid")
+    results = run_study(question.grid({"lr": [0.01, 0.2], "batch_size": [4, 8]}), runs=tmp_path, catalog=catalog)
+    assert {effect.unit for effect in results.effects()} == {"fold"}
+    assert not any("seed" in effect.verdict for effect in results.effects())
 
 
 def test_repetitions_are_added_without_training_folds_again(catalog: Catalog, tmp_path: Path) -> None:

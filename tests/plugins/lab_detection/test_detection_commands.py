@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -182,6 +183,24 @@ def test_labels_at_the_right_border_stay_inside_of_the_picture():
     for axis in figure.axes:
         for text in axis.texts:
             assert text.get_window_extent(canvas.get_renderer()).x1 <= axis.get_window_extent().x1 + 1
+
+
+@pytest.mark.parametrize("top", [0.0, 0.4, 0.95])
+@pytest.mark.parametrize("edge", [1.6, 7.0])
+def test_labels_of_several_classes_on_one_box_do_not_cover_each_other(top, edge):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    names = ("cat", "dog", "raccoon")
+    boxes = np.tile([0.2, top, 0.7, min(1.0, top + 0.4)], (3, 1))
+    picture = Shown(torch.zeros(3, 20, 20), np.zeros((0, 5)), np.arange(3), np.array([0.9, 0.5, 0.4]), boxes)
+    figure = plot_boxes([picture], names, columns=1, edge=edge)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    [axis] = [axis for axis in figure.axes if axis.texts]
+    found = [text.get_window_extent(canvas.get_renderer()) for text in axis.texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(found, 2))
+    picture_extent = axis.get_window_extent()
+    assert all(picture_extent.y0 - 1 <= each.y0 and each.y1 <= picture_extent.y1 + 1 for each in found)
 
 
 def test_more_masks_than_columns_go_on_below():

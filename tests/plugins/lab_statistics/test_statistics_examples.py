@@ -439,6 +439,22 @@ def test_arms_on_other_examples_are_not_compared(results: Results) -> None:
     assert sections(results.study, results.runs) == []
 
 
+def test_arms_evaluated_on_one_example_are_not_compared_example_by_example(results: Results) -> None:
+    for run in results.runs:
+        keep_scores(run.folder, {"loss": np.ones(1) * run.seed, "weight": np.ones(1)})
+    with pytest.raises(LabError, match="evaluated on one example"):
+        differences_of(results, "wide", "loss")
+    assert sections(results.study, results.runs) == []
+
+
+def test_so_few_examples_have_no_interval_for_other_examples(results: Results) -> None:
+    for run in results.runs:
+        keep_scores(run.folder, {"loss": (run.arm == "wide") * np.arange(1.0, 4.0) ** run.seed, "weight": np.ones(3)})
+    text = describe_arm(results, "wide", "loss")
+    assert "with other examples, of these seeds: no interval, that takes at least 5 examples" in text
+    assert "bootstrap" not in text
+
+
 def test_slices_come_from_a_file_with_a_row_per_example(results: Results, tmp_path: Path) -> None:
     path = tmp_path / "slices.csv"
     pd.DataFrame({"kind": ["a", "b"] * 4}).to_csv(path, index=False)
