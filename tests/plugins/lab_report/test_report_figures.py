@@ -74,6 +74,13 @@ def test_a_picture_that_a_section_shows_is_not_shown_twice(finished, tmp_path):
     assert section_of_runs(results, sections(tmp_path)) is None
 
 
+def test_a_drawing_of_a_run_is_shown_as_an_image_that_runs_no_script(tmp_path):
+    (tmp_path / "map.svg").write_text("<svg><script>alert(1)</script></svg>")
+    shown = image_html(tmp_path / "map.svg", "its map")
+    assert 'src="data:image/svg+xml;base64,' in shown
+    assert "<script>" not in shown
+
+
 def test_of_many_pictures_of_an_arm_the_report_shows_some_and_says_where_the_others_are(finished, monkeypatch):
     _, results = finished
     monkeypatch.setattr(module, "PICTURES_OF_ARM", 0)
