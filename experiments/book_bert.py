@@ -1,7 +1,8 @@
 """How far does the BERT of *Dive into Deep Learning* get beyond its 50 steps, and is its learning rate to blame?
 
-Section 15.10: two layers of 128, two heads, batches of 512 pairs, Adam at 0.01, masks drawn once. Four epochs are 52
-steps here, since of WikiText-2 only the validation part trains, and the test part validates. Needs LAB_DATA.
+Section 15.10, in the second Chinese edition 14.10: two layers of 128, two heads, batches of 512 pairs, Adam at 0.01,
+masks drawn once. Four epochs are 52 steps here, since of WikiText-2 only the validation part trains, and the test part
+validates. Needs LAB_DATA.
 
 Not far, with one seed: the masked loss on new text is 5.66 after 52 steps and after 260, and 18 % of the masked tokens
 are right, so this model knows which words are frequent and no more. A tenth of the rate gives 5.59, and the next
