@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lab.study.build import warnings_of
-from lab.study.task import task_notes
-
 if TYPE_CHECKING:
     from lab.study.preflight import Plan
     from lab.training.data import Data
@@ -74,6 +71,10 @@ class Notes:
 
 def notes_of_plan(plan: Plan) -> Notes:
     """Return the notes of a plan."""
+    # they import torch, which the commands that only read a record do without
+    from lab.study.build import warnings_of
+    from lab.study.task import task_notes
+
     sizes: dict[str, dict[str, None]] = {}
     noted: dict[str, dict[str, None]] = {}
     warnings: dict[str, None] = {}
