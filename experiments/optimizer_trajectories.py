@@ -2,9 +2,9 @@
 
 *Dive into Deep Learning*, sections 11.1 to 11.10 of the second Chinese edition: 20 steps from (-5, -2) on the flat
 ellipse 0.1 a² + 2 b². Each cell has an optimizer and a rate; the picture of a run draws the surface and the points on
-the way, and `valid_loss` is the height of the last one. Tests compare the last points with the book's. Other surfaces,
-gradients with noise, and any optimizer, schedule or stepper of `lab list`; in this file, `stepper=use(Newton)` is
-Newton's method:
+the way, and `valid_loss` is the height of the last one. The base is gradient descent at 0.4; `0.6` and `2` are its
+other rates. Tests compare the last points with the book's. For Newton's method, write `stepper=use(Newton)` into this
+file. Other surfaces, gradients with noise, and any stepper of `lab list`:
 
     lab run experiments/optimizer_trajectories.py --set dataset.surface=bowl --set dataset.noise=1
     lab run experiments/optimizer_trajectories.py --set "stepper=delayed_gradients(steps=2)" --arms adam

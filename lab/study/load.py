@@ -224,7 +224,7 @@ def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, wher
         if own is not None:
             problems.append(
                 f"--set {assignment}: it would change nothing, since every arm has its own '{own}'\n"
-                "  change the levels in the study's file, or choose arms with --arms"
+                "  change its levels in the study's file"
             )
             continue
         try:

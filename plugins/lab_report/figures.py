@@ -179,7 +179,11 @@ def section_of_runs(results: Results, sections: Sequence[Section]) -> Section | 
         left = [path for path in _pictures_in(run) if path.read_bytes() not in shown]
         if left:
             kept = left[:PICTURES_OF_ARM]
-            more = f"<p>{len(left) - len(kept)} more: <code>lab figures</code></p>" if len(left) > len(kept) else ""
+            more = (
+                f"<p>{len(left) - len(kept)} more: <code>lab figures STUDY -o FOLDER</code></p>"
+                if len(left) > len(kept)
+                else ""
+            )
             folder = run.folder / "artefacts"
             captions = [f"{path.relative_to(folder).with_suffix('')}, seed {run.seed}" for path in kept]
             parts[run.arm] = "".join(map(image_html, kept, captions)) + more

@@ -52,9 +52,14 @@ def figures(
     from lab_report.figures import FORMATS, converter, pictures_of, write_pictures
 
     store = Store(folder)
-    results = read_study(store, study, variant).results(store)
+    record = read_study(store, study, variant)
+    results = record.results(store)
     if not any(run.status == "finished" for run in results.runs):
-        raise LabError(f"no run of '{study}' is finished, so there is nothing to draw", hint="lab run FILE goes on")
+        this = f", variant {record.variant}," if record.others else ""
+        others = "".join(f"\nor another variant: --variant {other}" for other in record.others)
+        raise LabError(
+            f"no run of '{study}'{this} is finished, so there is nothing to draw", hint="lab run FILE goes on" + others
+        )
     pictures, draw = pictures_of(results, sections_of(results, session.catalog())), converter()
     written = write_pictures(pictures, output, formats or FORMATS, theme, draw)
     for path in written:

@@ -44,5 +44,5 @@ def lab_study_finished(results: Any, record: Any, sections: Sequence[Any]) -> li
     lines = [f"report: {path}", f"one row per run: {runs_beside(path)}"]
     if section_of_runs(results, sections) is not None:
         name = shell_name(record.study.name, record.folder.parent, record.variant if record.others else "")
-        lines.append(f"pictures of runs are in the report; as files: lab figures {name}")
+        lines.append(f"pictures of runs are in the report; as files: lab figures {name} -o pictures")
     return lines

@@ -84,7 +84,7 @@ def test_a_drawing_of_a_run_is_shown_as_an_image_that_runs_no_script(tmp_path):
 def test_of_many_pictures_of_an_arm_the_report_shows_some_and_says_where_the_others_are(finished, monkeypatch):
     _, results = finished
     monkeypatch.setattr(module, "PICTURES_OF_ARM", 0)
-    assert "1 more: <code>lab figures</code>" in section_of_runs(results, []).html
+    assert "1 more: <code>lab figures STUDY -o FOLDER</code>" in section_of_runs(results, []).html
 
 
 def test_charts_are_named_after_what_they_show(finished):
