@@ -54,7 +54,7 @@ __all__ = [
 LEVEL = 0.05
 POWER = 0.8
 SEED = "seed"
-"""What runs of two arms share that form a pair, unless folds are the pairs."""
+"""The common property of two runs that form a pair, unless folds are the pairs."""
 
 MIN_SEEDS = 3
 """Seeds below which there is no verdict: with one degree of freedom, normality alone would decide."""
@@ -146,7 +146,7 @@ class ArmComparison:
 
     @property
     def unit(self) -> str:
-        """What is counted: a seed, or a fold."""
+        """The name of what is counted: seed, or fold."""
         return _unit(self.paired_by)
 
 
@@ -758,7 +758,7 @@ class Effect:
 
     @property
     def unit(self) -> str:
-        """What is counted: a seed, or a fold."""
+        """The name of what is counted: seed, or fold."""
         return _unit(self.paired_by)
 
     @property

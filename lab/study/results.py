@@ -268,7 +268,7 @@ class Results:
 
     @property
     def paired_by(self) -> str:
-        """What the runs of two arms that form a pair share: ``seed``, ``fold``, or of several repetitions both."""
+        """The common property of two runs that form a pair: ``seed``, ``fold``, or of several repetitions both."""
         if not self.folds:
             return SEED
         repetitions = {seed // self.folds for seed in self.study.seed_list}

@@ -51,7 +51,6 @@ from lab.study.record import StudyRecord, shell_name
 from lab.study.results import ArmRow, Results
 from lab.study.store import RunRecord
 from lab_report import charts
-from lab_report.figures import section_of_runs
 
 __all__ = ["render_report", "runs_beside", "write_outside_report", "write_report"]
 
@@ -129,8 +128,8 @@ def runs_beside(report: Path) -> Path:
 
 def render_report(record: StudyRecord, results: Results, sections: Sequence[Section] = ()) -> str:
     """Return the report as one HTML page."""
-    page, pictures = _environment().get_template("report.html.j2"), section_of_runs(results, sections)
-    return page.render(**_context(record, results, [*sections, *([pictures] if pictures else [])]))
+    page = _environment().get_template("report.html.j2")
+    return page.render(**_context(record, results, sections))
 
 
 @lru_cache

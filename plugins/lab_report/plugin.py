@@ -40,9 +40,10 @@ def lab_study_finished(results: Any, record: Any, sections: Sequence[Any]) -> li
     from lab_report.figures import section_of_runs
     from lab_report.html import runs_beside, write_report
 
-    path = write_report(record, results, sections)
+    pictures = section_of_runs(results, sections)
+    path = write_report(record, results, [*sections, *([pictures] if pictures else [])])
     lines = [f"report: {path}", f"one row per run: {runs_beside(path)}"]
-    if section_of_runs(results, sections) is not None:
+    if pictures:
         name = shell_name(record.study.name, record.folder.parent, record.variant if record.others else "")
         lines.append(f"pictures of runs are in the report; as files: lab figures {name} -o pictures")
     return lines

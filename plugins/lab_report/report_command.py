@@ -24,12 +24,15 @@ def report(session: Session, study: str, variant: str, show: bool, folder: Path)
     from lab.report.section import sections_of
     from lab.study.record import read_study
     from lab.study.store import Store
+    from lab_report.figures import section_of_runs
     from lab_report.html import write_report
 
     store = Store(folder)
     record = read_study(store, study, variant)
     results = record.results(store)
-    path = write_report(record, results, sections_of(results, session.catalog()))
+    sections = sections_of(results, session.catalog())
+    pictures = section_of_runs(results, sections)
+    path = write_report(record, results, [*sections, *([pictures] if pictures else [])])
     click.echo(path)
     report_variants(record)
     report_damage(results)
