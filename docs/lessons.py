@@ -3,8 +3,8 @@
     python docs/lessons.py runs [FOLDER ...]       read runs.csv of the studies, and write docs/lessons.md
 
 `docs/lessons.json` holds the rows with what was measured last; a study that none of the folders holds keeps its value.
-A row may have `set`, the settings of `--set` that its study was run with, `unit`, what a run stands for if it is not a
-seed, and `transform`.
+A row may have `set`, the settings of `--set` that its study was run with, `options`, others that stand in its command,
+`unit`, what a run stands for if it is not a seed, and `transform`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,75 @@ Experiments that follow a lesson of a course or a section of a book have its set
 they differ. This page has what the lesson prints beside what the experiment gives: the mean over seeds with the
 standard deviation. `python docs/lessons.py runs` writes it, from the studies in the folder `runs`; only what was
 measured so is here. Rows follow the chapters and lessons. Book: *Dive into Deep Learning*, sections of the second
-Chinese edition. Course: fast.ai, with its year; lessons 8 to 14 are those of its second part.
+Chinese edition; the topic has the section of the English one. Course: fast.ai, with its year; lessons 8 to 14 are those
+of its second part. [Below](#what-is-not-here) are printed figures without a row.
 
-| lesson | metric | printed | ours | command | why it differs |
-| --- | --- | --- | --- | --- | --- |
+| lesson | topic | metric | printed | ours | command | why it differs |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+TOPICS = {
+    "book 3.2": "linear regression by hand; 3.4",
+    "book 3.3": "linear regression by torch; 3.5",
+    "book 3.6": "softmax regression by hand; 4.4",
+    "book 3.7": "softmax regression by torch; 4.5",
+    "book 4.2": "perceptron by hand; 5.2",
+    "book 4.3": "perceptron by torch; 5.2",
+    "book 4.4": "under- and overfitting; 3.6",
+    "book 4.5": "weight decay; 3.7",
+    "book 4.6": "dropout; 5.6",
+    "book 4.8": "initial weights; 5.4",
+    "book 4.9": "distribution shift; 4.7",
+    "book 4.10": "house prices; 5.7",
+    "book 6.2": "convolution; 7.2",
+    "book 8.1": "autoregression; 9.1",
+    "book 8.3": "counts of words; 9.3",
+    "book 8.5": "recurrent network by hand; 9.5",
+    "book 8.6": "recurrent network by torch; 9.6",
+    "book 8.7": "gradients through time; 9.7",
+    "book 9.1": "gated recurrent unit; 10.2",
+    "book 9.2": "long short-term memory; 10.1",
+    "book 9.3": "deep recurrent networks; 10.3",
+    "book 11.3": "gradient descent; 12.3",
+    "book 11.4": "noisy gradients; 12.4",
+    "book 11.5": "minibatches; 12.5",
+    "book 11.6": "momentum; 12.6",
+    "book 11.7": "AdaGrad; 12.7",
+    "book 11.8": "RMSProp; 12.8",
+    "book 11.9": "Adadelta; 12.9",
+    "book 11.10": "Adam and Yogi; 12.10",
+    "book 11.11": "schedules of the rate; 12.11",
+    "book 12.1": "compiled networks; 13.1",
+    "book 12.2": "asynchronous calls; 13.2",
+    "book 12.3": "parallel devices; 13.3",
+    "book 12.5": "data-parallel training by hand; 13.5",
+    "book 12.7": "parameter servers; 13.7",
+    "book 13.13": "CIFAR-10 at Kaggle; 14.13",
+    "book 14.10": "pretraining of BERT; 15.10",
+    "course 2018, lesson 3": "stores with entity embeddings",
+    "course 2018, lesson 4": "collaborative filtering in a spreadsheet",
+    "course 2018, lesson 5": "collaborative filtering",
+    "course 2018, lesson 6": "characters",
+    "course 2018, lesson 7": "pictures",
+    "course 2018, lesson 11 (translation)": "French to English",
+    "course 2018, lesson 11 (DeViSE)": "pictures and words",
+    "course 2019, lesson 3": "several classes per picture",
+    "course 2019, lesson 4": "tables",
+    "char-rnn article": "characters of fairy tales",
+    "Koren 2009": "ratings over time",
+}
+"""Start of a lesson → its topic, of the book with the section of the English edition."""
+
+MISSING = """
+## What is not here
+
+| lesson | printed | why |
+| --- | --- | --- |
+| book 8.2 | 3,221 lines, 170,580 characters, 28 of the alphabet | properties of the file: a test has them |
+| book 9.4, bidirectional language model | perplexity 1.1, and nonsense when it writes | `char_rnn` refuses to read a text it is to continue from both ends, and says so |
+| book 12.3, copies to the host | 2.31 s, overlapped 1.69 s | no GPU |
+| book 12.6, ResNet-18 | accuracy 0.91; with two GPUs 0.73 | hours of a CPU; `lab run experiments/data_parallel_by_hand.py --set dataset=fashion_mnist --set "architecture=resnet(stem=small)" --set batch_size=256 --epochs 10` |
+| course 2018, lesson 5, films at both ends of the components | lists of titles with their coordinates | the report of `course_movielens.py` lists them; they turn with the seed |
 """
 
 
@@ -97,9 +162,20 @@ def _place(lesson: str) -> tuple[int, int, int]:
     return 2, 0, 0
 
 
+def topic(lesson: str) -> str:
+    """Return the topic of a lesson, and the section of the English edition of the book.
+
+    >>> topic("book 11.11, cosine")
+    'schedules of the rate; 12.11'
+    """
+    # the longest name that fits: 11.1 also begins 11.11
+    names = [name for name in TOPICS if re.match(rf"{re.escape(name)}(?!\d)", lesson)]
+    return TOPICS[max(names, key=len)] if names else ""
+
+
 def page(rows: list[dict[str, Any]]) -> str:
     """Return the page; rows without a measurement are left out."""
-    return HEAD + "".join(_line(row) for row in ordered([row for row in rows if "ours" in row]))
+    return HEAD + "".join(_line(row) for row in ordered([row for row in rows if "ours" in row])) + MISSING
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -108,9 +184,11 @@ def _line(row: dict[str, Any]) -> str:
     unit = row.get("unit", "seed")
     count = f"{row['seeds']} {unit}{'s' if row['seeds'] > 1 else ''}"
     settings = "".join(f" --set {each}" for each in row.get("set", []))
-    command = f"`lab run experiments/{row['study']}.py{settings}`"
+    options = f" {row['options']}" if "options" in row else ""
+    command = f"`lab run experiments/{row['study']}.py{settings}{options}`"
     arm = "" if row["arm"] == "base" else f", arm *{row['arm']}*"
-    cells = [row["lesson"], row["name"], row["printed"], f"{mean:.4g}{spread} ({count})", command + arm, row["why"]]
+    ours = f"{mean:.4g}{spread} ({count})"
+    cells = [row["lesson"], topic(row["lesson"]), row["name"], row["printed"], ours, command + arm, row["why"]]
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -3,9 +3,10 @@
 *Dive into Deep Learning*, sections 11.1 to 11.10 of the second Chinese edition: 20 steps from (-5, -2) on the flat
 ellipse 0.1 a² + 2 b². Each cell has an optimizer and a rate; the picture of a run draws the surface and the points on
 the way, and `valid_loss` is the height of the last one. The base is gradient descent at 0.4; `0.6` and `2` are its
-other rates. Tests compare the last points with the book's. For Newton's method, write `stepper=use(Newton)` into this
-file. Other surfaces, gradients with noise, and any stepper of `lab list`:
+other rates. Tests compare the last points with the book's. Newton's method, other surfaces, gradients with noise, and
+any stepper of `lab list`:
 
+    lab run experiments/optimizer_trajectories.py --set stepper=newton --arms "gradient descent + 2"
     lab run experiments/optimizer_trajectories.py --set dataset.surface=bowl --set dataset.noise=1
     lab run experiments/optimizer_trajectories.py --set "stepper=delayed_gradients(steps=2)" --arms adam
     lab run experiments/optimizer_trajectories.py --set dataset.surface=saddle --set dataset.start=[-2,1e-3]
@@ -18,7 +19,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from lab import Callback, Data, Experiment, Learner, Stepper, Study, part, use
+from lab import Callback, Data, Experiment, Learner, Stepper, Study, hookimpl, part, use
 from lab.errors import ParameterError
 
 Surface = Literal["ellipse", "bowl", "saddle", "parabola", "waves", "plateau", "chain"]
@@ -135,6 +136,12 @@ class Newton(Stepper):
     def valid_step(self, batch: tuple[Tensor, Tensor]) -> Any:
         noise, target = batch
         return self.evaluation(self.learner.model(noise), target)
+
+
+@hookimpl
+def lab_steppers() -> dict[str, Any]:
+    """Name Newton's method, so that ``--set stepper=newton`` finds it."""
+    return {"newton": Newton}
 
 
 class Trajectory(Callback):

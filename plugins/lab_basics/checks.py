@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lab.errors import ParameterError
 
-__all__ = ["check_probabilities", "check_sizes"]
+__all__ = ["check_probabilities", "check_sizes", "dropout_by_layer"]
 
 
 def check_sizes(where: str, *, least: int = 1, **sizes: int | Iterable[Any] | None) -> None:
@@ -42,6 +42,28 @@ def check_probabilities(where: str, **probabilities: float | Iterable[Any] | Non
         ParameterError: a number is outside, or not a number.
     """
     _check(where, probabilities, lambda value: 0 <= value <= 1, "between 0 and 1")
+
+
+def dropout_by_layer(where: str, dropout: float | Sequence[float], layers: Sequence[int]) -> list[float]:
+    """Return the dropout probability after each hidden layer, given one for all or one each.
+
+    Args:
+        where: the component, such as ``architecture 'mlp'``.
+        dropout: a number, or one per layer.
+        layers: widths of the hidden layers.
+
+    Raises:
+        ParameterError: there are more or fewer numbers than layers, or one is not in [0, 1].
+
+    >>> dropout_by_layer("architecture 'mlp'", 0.5, [256, 256])
+    [0.5, 0.5]
+    """
+    check_probabilities(where, dropout=dropout)
+    if isinstance(dropout, (int, float)):
+        return [float(dropout)] * len(layers)
+    if len(dropout) != len(layers):
+        raise ParameterError(f"{len(dropout)} dropouts for {len(layers)} layers", where=where, hint="one each")
+    return list(dropout)
 
 
 def _check(where: str, parameters: dict[str, Any], is_valid: Any, words: str) -> None:

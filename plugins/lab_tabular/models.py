@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from lab_basics.checks import check_probabilities, check_sizes
+from lab_basics.checks import check_probabilities, check_sizes, dropout_by_layer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -222,7 +222,7 @@ class TabularMLP(_Head):
         where = "architecture 'tabular_mlp'"
         check_sizes(where, embedding_size=embedding_size, layers=layers, frequencies=frequencies,
                     number_size=number_size)  # fmt: skip
-        check_probabilities(where, dropout=dropout, embedding_dropout=embedding_dropout)
+        check_probabilities(where, embedding_dropout=embedding_dropout)
         self.category_names = tuple(category_names)
         widths = [embedding_size or embedding_width(size, embedding_rule) for size in category_sizes]
         self.categories: Embeddings | OneHot = (
@@ -239,7 +239,7 @@ class TabularMLP(_Head):
                 )
         self.sizes = (len(category_sizes), continuous_count)
         self.input_width = self.categories.width + (self.numbers.width if self.numbers else continuous_count)
-        self.hidden = _hidden(self.input_width, layers, _each(dropout, layers), batch_norm)
+        self.hidden = _hidden(self.input_width, layers, dropout_by_layer(where, dropout, layers), batch_norm)
         with part("output"):
             self.output = nn.Linear([self.input_width, *layers][-1], output_size)
 
@@ -269,16 +269,6 @@ def _hidden(width: int, layers: Sequence[int], dropouts: Sequence[float], batch_
         blocks += [nn.BatchNorm1d(after)] if batch_norm else []
         blocks += [nn.Dropout(dropout)] if dropout else []
     return nn.Sequential(*blocks)
-
-
-def _each(dropout: float | Sequence[float], layers: Sequence[int]) -> list[float]:
-    if isinstance(dropout, (int, float)):
-        return [float(dropout)] * len(layers)
-    if len(dropout) != len(layers):
-        raise ParameterError(
-            f"{len(dropout)} dropouts for {len(layers)} layers", where="architecture 'tabular_mlp'", hint="one each"
-        )
-    return list(dropout)
 
 
 def check_widths(categorical: Tensor, continuous: Tensor, categories: int, numbers: int) -> None:

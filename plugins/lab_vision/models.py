@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from lab_basics.checks import check_probabilities, check_sizes
+from lab_basics.checks import check_probabilities, check_sizes, dropout_by_layer
 from torch import Tensor, nn
 
 from lab import part
@@ -27,19 +27,26 @@ class SoftmaxRegression(nn.Module):
         input_size: channels × height × width.
         output_size: number of classes.
         layers: widths of the hidden layers, each with ReLU.
-        dropout: dropout probability after each hidden layer.
+        dropout: dropout probability after each hidden layer, one for all or one each, as in section 4.6.
     """
 
-    def __init__(self, input_size: int, output_size: int, *, layers: Sequence[int] = (), dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        layers: Sequence[int] = (),
+        dropout: float | Sequence[float] = 0.0,
+    ) -> None:
         super().__init__()
         self.input_size = input_size
         # also under the name of its preset, image_mlp
         check_sizes("architecture 'softmax'", layers=layers)
-        check_probabilities("architecture 'softmax'", dropout=dropout)
+        dropouts = dropout_by_layer("architecture 'softmax'", dropout, layers)
         blocks: list[nn.Module] = []
-        for number, (before, after) in enumerate(pairwise([input_size, *layers])):
+        for number, ((before, after), share) in enumerate(zip(pairwise([input_size, *layers]), dropouts, strict=True)):
             with part(f"hidden{number}"):
-                blocks += [nn.Linear(before, after), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
+                blocks += [nn.Linear(before, after), nn.ReLU(), *([nn.Dropout(share)] if share else [])]
         with part("output"):
             blocks.append(nn.Linear([input_size, *layers][-1], output_size))
         self.net = nn.Sequential(*blocks)

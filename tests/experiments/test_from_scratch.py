@@ -357,3 +357,65 @@ def test_smoothing_of_pairs_is_the_books_formula() -> None:
     single = (4 + 1 / 4) / (9 + 1)  # of b: 4 of 9 words
     assert counts.probability((), "b") == pytest.approx(single)
     assert counts.probability(("a",), "b") == pytest.approx((3 + 2 * single) / (4 + 2))
+
+
+@pytest.mark.parametrize(
+    ("case", "printed"),
+    [
+        ("x², 0.2", [0.060466]),
+        ("x², 0.05", [3.486784]),
+        ("x², 1.1", [61.917364]),
+        ("waves, 2", [-1.528166]),
+        ("bowl, 0.1", [-0.057646, -0.000073]),
+        ("Newton on cosh", [0.0]),
+        ("Newton on waves", [26.83413]),
+        ("Newton on waves, half", [7.26986]),
+    ],
+)
+def test_descents_by_hand_end_where_the_book_prints(case, printed):
+    module = load("descents_by_hand")
+    way = module.way_of(module.CASES[case], torch.Generator())
+    assert way[-1].tolist() == pytest.approx(printed, rel=1e-5, abs=1e-5)
+
+
+def test_noise_of_a_descent_by_hand_is_drawn_from_the_stream_of_the_run():
+    module = load("descents_by_hand")
+    ends = [
+        module.way_of(module.CASES["noise, constant"], torch.Generator().manual_seed(seed))[-1] for seed in (0, 0, 1)
+    ]
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.equal(ends[0], ends[2])
+
+
+@pytest.mark.parametrize("way", ["by element", "by column", "at once", "in blocks"])
+def test_every_way_to_multiply_gives_the_same_matrix(way):
+    left, right = torch.randn(10, 10), torch.randn(10, 10)
+    torch.testing.assert_close(load("vectorized_or_not").multiply(left, right, way, 4), left @ right)
+
+
+@pytest.mark.parametrize("layers", [(), (12,)])
+def test_softmax_regression_and_a_perceptron_by_hand_have_the_gradients_of_torchs_layers(layers):
+    from lab_vision.models import SoftmaxRegression
+
+    module = load("softmax_by_hand")
+    ours, theirs = module.ByHand(6, 3, layers=layers), SoftmaxRegression(6, 3, layers=layers)
+    linear = [each for each in theirs.net if isinstance(each, nn.Linear)]
+    for layer, weight, bias in zip(linear, ours.weights, ours.biases, strict=True):
+        layer.weight.data, layer.bias.data = weight.data.T.clone(), bias.data.clone()
+    pictures, target = torch.randn(5, 1, 2, 3), torch.tensor([0, 2, 1, 1, 0])
+    module.cross_entropy_by_hand(ours(pictures), target).backward()
+    nn.functional.cross_entropy(theirs(pictures), target).backward()
+    for layer, weight, bias in zip(linear, ours.weights, ours.biases, strict=True):
+        torch.testing.assert_close(weight.grad.T, layer.weight.grad)
+        torch.testing.assert_close(bias.grad, layer.bias.grad)
+
+
+def test_softmax_by_hand_does_not_overflow():
+    assert load("softmax_by_hand").softmax(torch.tensor([[1000.0, 0.0]])).tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("form", ["plain", "scripted", "traced", "exported"])
+def test_a_file_of_the_net_holds_its_164_482_numbers(form):
+    module = load("compiled_or_not")
+    size = module.size_of_file(module.make_net(), form, torch.randn(1, 512))
+    assert 4 * 164_482 < size < 4 * 164_482 + 20_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lab_basics.checks import check_probabilities, check_sizes
+from lab_basics.checks import check_probabilities, check_sizes, dropout_by_layer
 
 from lab import Experiment, use
 from lab.errors import LabError
@@ -66,3 +66,16 @@ def test_the_error_names_the_parameter_and_the_architecture(architecture: Any, m
         resolved.component("architecture").build(FACTS)
     first, where, *_ = str(caught.value).splitlines()
     assert (first, where) == (message, f"  architecture '{component}'")
+
+
+def test_dropout_is_one_number_for_all_hidden_layers_or_one_each():
+    assert dropout_by_layer("architecture 'mlp'", 0.5, [8, 8]) == [0.5, 0.5]
+    assert dropout_by_layer("architecture 'mlp'", [0.2, 0.5], [8, 8]) == [0.2, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("dropout", "message"), [([0.2], "1 dropouts for 2 layers"), ([0.2, 1.5], "between 0 and 1"), (-1.0, "between")]
+)
+def test_dropouts_that_do_not_fit_the_layers_are_refused(dropout, message):
+    with pytest.raises(ParameterError, match=message):
+        dropout_by_layer("architecture 'mlp'", dropout, [8, 8])
