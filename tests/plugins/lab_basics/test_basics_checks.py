@@ -8,7 +8,7 @@ import pytest
 from lab_basics.checks import check_probabilities, check_sizes, dropout_by_layer
 
 from lab import Experiment, use
-from lab.errors import LabError
+from lab.errors import LabError, ParameterError
 from lab.registry.plugins import load_catalog
 
 TABLE = {
