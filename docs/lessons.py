@@ -32,7 +32,8 @@ they differ. This page has what the lesson prints beside what the experiment giv
 standard deviation. `python docs/lessons.py runs` writes it, from the studies in the folder `runs`; only what was
 measured so is here. Rows follow the chapters and lessons. Book: *Dive into Deep Learning*, sections of the second
 Chinese edition; the topic has the section of the English one. Course: fast.ai, with its year; lessons 8 to 14 are those
-of its second part. [Below](#what-is-not-here) are printed figures without a row.
+of its second part. A command runs all arms of its study; `--arms A` runs the arm A beside the base alone.
+[Below](#what-is-not-here) are printed figures without a row.
 
 | lesson | topic | metric | printed | ours | command | why it differs |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -74,7 +75,6 @@ TOPICS = {
     "book 12.3": "parallel devices; 13.3",
     "book 12.5": "data-parallel training by hand; 13.5",
     "book 12.7": "parameter servers; 13.7",
-    "book 13.13": "CIFAR-10 at Kaggle; 14.13",
     "book 14.10": "pretraining of BERT; 15.10",
     "course 2018, lesson 3": "stores with entity embeddings",
     "course 2018, lesson 4": "collaborative filtering in a spreadsheet",
@@ -85,6 +85,7 @@ TOPICS = {
     "course 2018, lesson 11 (DeViSE)": "pictures and words",
     "course 2019, lesson 3": "several classes per picture",
     "course 2019, lesson 4": "tables",
+    "ensembles": "mean of the probabilities",
     "char-rnn article": "characters of fairy tales",
     "Koren 2009": "ratings over time",
 }
@@ -208,7 +209,9 @@ def _line(row: dict[str, Any]) -> str:
     options = f" {row['options']}" if "options" in row else ""
     command = f"`lab run experiments/{row['study']}.py{settings}{options}`"
     arm = "" if row["arm"] == "base" else f", arm *{row['arm']}*"
-    ours = f"{mean:.4g}{spread} ({count})"
+    # as many digits as are printed, so that "it does not differ" can be seen
+    printed = len(re.sub(r"e.*|\D", "", row["printed"]).lstrip("0"))
+    ours = f"{mean:.{max(printed, 4)}g}{spread} ({count})"
     cells = [row["lesson"], topic(row["lesson"]), row["name"], row["printed"], ours, command + arm, row["why"]]
     return f"| {' | '.join(cells)} |\n"
 

@@ -8,7 +8,7 @@ thereafter.
 """
 
 import torch
-from lab_basics.checks import check_sizes
+from lab_basics.checks import check_positive, check_sizes
 from torch import Tensor, nn
 
 import lab
@@ -36,6 +36,8 @@ def train(
         ParameterError: a number is out of range.
     """
     check_sizes("task 'train'", window=window, epochs=epochs)
+    check_positive("task 'train'", lr=lr)
+    check_positive("task 'train'", zero=True, noise=noise)
     check_sizes("task 'train'", least=window, known=known)
     if window + known + 64 > 1000:
         raise ParameterError(f"window={window} and known={known} leave too few of 1,000 values", where="task 'train'")
@@ -92,8 +94,8 @@ def draw(run: lab.TaskRun, series: Tensor, ahead: Tensor, rolled: Tensor, window
         axes.plot(times.numpy(), ahead[:, step - 1].numpy(), lw=1, label=f"{step} ahead")
     known = len(series) - len(rolled)
     axes.plot(range(known, len(series)), rolled.numpy(), lw=1, ls="--", color="black", label=f"no data after {known}")
-    axes.set(xlabel="time", ylim=(-1.7, 1.7))
-    axes.legend(ncols=3)
+    axes.set(xlabel="time", ylim=(-1.7, 2.4))
+    axes.legend(ncols=3, loc="upper right")
     figure.savefig(folder / "ahead.png", dpi=110)
 
 

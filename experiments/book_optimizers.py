@@ -1,6 +1,6 @@
 """Does the optimizer matter to a linear model that every one of them can fit?
 
-*Dive into Deep Learning*, sections 11.4 to 11.10 of the second Chinese edition, each with the book's rate and batch:
+*Dive into Deep Learning*, sections 11.5 to 11.10 of the second Chinese edition, each with the book's rate and batch:
 all rows, single ones, batches of 100 and of 10; momentum, AdaGrad, RMSProp, Adadelta, Adam and Yogi. The rules are
 those of `lab_basics.written`, which are written out. Weights start from N(0, 0.01²); the loss is half of the mean
 squared error of standardized numbers, on all rows, which are trained on as well. The book prints 0.243 to 0.248 after

@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import Tensor, nn
 
 from lab import Experiment, Stepper, Study, hookimpl, part, use
+from lab.errors import ParameterError
 
 
 def all_reduce(gradients: list[list[Tensor]]) -> None:
@@ -36,6 +38,7 @@ class ByHand(Stepper):
     """
 
     def __init__(self, *, devices: int = 2) -> None:
+        check_sizes("stepper 'ByHand'", devices=devices)
         self.devices = devices
 
     def train_step(self, batch: tuple[Tensor, ...]) -> Tensor:
@@ -75,8 +78,21 @@ class BookLeNet(nn.Module):
     Its inputs are pixels from 0 to 1, as the book's, so that the standardization of the dataset is undone first.
     """
 
-    def __init__(self, output_size: int, channel_mean: Sequence[float], channel_std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        output_size: int,
+        channel_mean: Sequence[float],
+        channel_std: Sequence[float],
+        image_size: tuple[int, int] = (28, 28),
+    ) -> None:
         super().__init__()
+        if tuple(image_size) != (28, 28):
+            height, width = image_size
+            raise ParameterError(
+                f"it is for pictures of 28 × 28 pixels, these have {height} × {width}",
+                where="architecture 'book_lenet'",
+                hint="dataset=fashion_mnist",
+            )
         self.mean, self.deviation = (torch.tensor(each)[:, None, None] for each in (channel_mean, channel_std))
         with part("net"):
             self.net = nn.Sequential(

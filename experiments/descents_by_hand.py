@@ -55,7 +55,7 @@ class Case(NamedTuple):
         steps: how many.
         newton: divide the gradient by the Hessian.
         noise: standard deviation of what is added to each coordinate of the gradient.
-        schedule: factor of the rate at a step, from 1.
+        schedule: factor of the rate at a step, from 2, since the book counts before it asks.
     """
 
     surface: Callable[[Tensor], Tensor]
@@ -98,7 +98,7 @@ def slope_at(case: Case, point: Tensor) -> Tensor:
 def way_of(case: Case, generator: torch.Generator) -> Tensor:
     """Return the points on the way down, from the start on: (steps + 1, D)."""
     points = [torch.tensor(case.start, dtype=torch.double)]
-    for step in range(1, case.steps + 1):
+    for step in range(2, case.steps + 2):
         slope = slope_at(case, points[-1])
         if case.noise:
             slope = slope + case.noise * torch.randn(len(slope), generator=generator, dtype=torch.double)
@@ -117,19 +117,21 @@ def descend(*, case: Name = "x², 0.2", run: lab.TaskRun) -> dict[str, float]:
         run.log(
             epoch=number, slope=float(slope_at(chosen, way[number]).norm()), height=float(chosen.surface(way[number]))
         )
-    draw(run, chosen, way)
+    draw(run, case, way)
     slope, height = float(slope_at(chosen, way[-1]).norm()), float(chosen.surface(way[-1]))
     return {"slope": slope, "height": height, **dict(zip(("first", "second"), way[-1].tolist(), strict=False))}
 
 
-def draw(run: lab.TaskRun, case: Case, way: Tensor) -> None:
-    """Save the surface, of one coordinate or two, and the points on the way."""
+def draw(run: lab.TaskRun, name: Name, way: Tensor) -> None:
+    """Save the surface of a case, of one coordinate or two, and the points on the way."""
     from matplotlib.figure import Figure
 
+    case = CASES[name]
     folder = run.folder / "artefacts"
     folder.mkdir(exist_ok=True)
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     axes = figure.subplots()
+    axes.set_title(f"{name}: the last point is ({', '.join(f'{each:.4g}' for each in way[-1].tolist())})", fontsize=10)
     reach = (way.abs().amax(0) * 1.2).tolist()
     across = torch.linspace(-reach[0], reach[0], 201, dtype=torch.double)
     if len(reach) == 1:

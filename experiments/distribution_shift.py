@@ -11,6 +11,7 @@ in two dimensions.
 from typing import Literal
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import Tensor
 from torch.nn import functional
 
@@ -63,6 +64,8 @@ def train(
     *, shift: Shift = "covariate", corrected: bool = False, count: int = 2000, run: lab.TaskRun
 ) -> dict[str, float]:
     """Train a classifier on shifted data, and return its accuracy on the test data."""
+    # fewer hold no example of one of the classes
+    check_sizes("task 'train'", least=20, count=count)
     draws = run.streams.generator("data")
     x, y = sample(shift, count, train=True, draws=draws)
     held, held_y = sample(shift, count, train=True, draws=draws)
@@ -104,6 +107,7 @@ def draw(run: lab.TaskRun, x: Tensor, test: Tensor, weights: Tensor) -> None:
     axes = figure.subplots()
     axes.scatter(*test.T.numpy(), s=4, color="lightgray", label="test inputs")
     axes.scatter(*x.T.numpy(), s=(6 * weights / weights.mean()).numpy(), alpha=0.5, label="training inputs, by weight")
+    axes.set(xlabel="first input", ylabel="second input")
     axes.legend()
     figure.savefig(folder / "shift.png", dpi=110)
 

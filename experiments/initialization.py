@@ -6,6 +6,7 @@ all units of a layer stay equal (symmetry). The picture of each run has the spre
 gradients, by layer, of the first batch. Other activations: `--set activation=sigmoid`, `--set activation=relu`.
 """
 
+import math
 from itertools import pairwise
 from typing import Literal
 
@@ -22,14 +23,14 @@ Activation = Literal["tanh", "relu", "sigmoid"]
 
 
 def make_layers(sizes: list[int], init: Init, generator: torch.Generator) -> list[nn.Linear]:
-    """Return linear layers whose weights start as asked: normal (0.01), constant (0.1), or by a published rule."""
+    """Return linear layers whose weights start as asked: normal (0.01), one over the inputs, or by a published rule."""
     layers = [nn.Linear(before, after) for before, after in pairwise(sizes)]
     for layer in layers:
         nn.init.zeros_(layer.bias)
         if init == "normal":
             nn.init.normal_(layer.weight, std=0.01, generator=generator)
         elif init == "constant":
-            nn.init.constant_(layer.weight, 0.1)
+            nn.init.constant_(layer.weight, 1 / layer.in_features)
         elif init == "xavier":
             nn.init.xavier_uniform_(layer.weight, generator=generator)
         elif init == "kaiming":
@@ -59,7 +60,7 @@ def train(
     epochs: int = 6,
     run: lab.TaskRun,
 ) -> dict[str, float]:
-    """Train the network, and return its accuracy and how much smaller the first gradient is than the last."""
+    """Train the network; return its accuracy, and log₁₀ of the norms of the outer layers' first gradients."""
     check_sizes("task 'train'", depth=depth, width=width, epochs=epochs)
     from sklearn.datasets import load_digits
 
@@ -84,7 +85,10 @@ def train(
             right = forward(layers, x[test_rows], activation)[-1].argmax(1) == y[test_rows]
         run.log(epoch=epoch, train_loss=float(loss.detach()), test_accuracy=float(right.float().mean()))
     draw(run, *first)
-    return {"test_accuracy": float(right.float().mean()), "gradient_ratio": first[1][0] / max(first[1][-1], 1e-30)}
+    norms = {"first_gradient": first[1][0], "last_gradient": first[1][-1]}
+    # a gradient that underflows is 0
+    logarithms = {f"log10_of_{name}": math.log10(max(norm, 1e-45)) for name, norm in norms.items()}
+    return {"test_accuracy": float(right.float().mean()), **logarithms}
 
 
 def draw(run: lab.TaskRun, spreads: list[float], norms: list[float]) -> None:

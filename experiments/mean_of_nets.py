@@ -1,8 +1,8 @@
 """Does the mean of a linear model, a perceptron and a convolutional network beat the best of them?
 
-Ensembles of the course (lessons on Kaggle) and of *Dive into Deep Learning*, sections 13.13 and 13.14. The mean is that
-of softmax probabilities. The rows of the means are evaluated with the weights of the other rows' runs, seed by seed;
-nothing is trained again. `lab ensemble KEY...` gives the same for any runs, such as those of several seeds:
+Ensembles, which lessons name as a way to win competitions, without figures. The mean is that of softmax probabilities.
+The rows of the means are evaluated with the weights of the other rows' runs, seed by seed; nothing is trained again.
+`lab ensemble KEY...` gives the same for any runs, such as those of several seeds:
 
     lab run experiments/mean_of_nets.py
     lab ensemble $(lab runs --study mean_of_nets --arm base --keys)

@@ -6,7 +6,7 @@ the way, and `valid_loss` is the height of the last one. The base is gradient de
 other rates. Tests compare the last points with the book's. Newton's method, other surfaces, gradients with noise, and
 any stepper of `lab list`:
 
-    lab run experiments/optimizer_trajectories.py --set stepper=newton --arms "gradient descent + 2"
+    lab run experiments/optimizer_trajectories.py --set stepper=newton --arms 0.6
     lab run experiments/optimizer_trajectories.py --set dataset.surface=bowl --set dataset.noise=1
     lab run experiments/optimizer_trajectories.py --set "stepper=delayed_gradients(steps=2)" --arms adam
     lab run experiments/optimizer_trajectories.py --set dataset.surface=saddle --set dataset.start=[-2,1e-3]
@@ -72,7 +72,7 @@ def descent(
             f"surface '{surface}' has {len(usual)} coordinate{'s' if len(usual) > 1 else ''}, start has {len(begin)}: "
             + str(list(begin)),
             where="dataset 'descent'",
-            hint=f"start={list(usual)} is the book's",
+            hint=f"start={list(usual)} is the usual one of this surface",
         )
     if steps < 1:
         raise ParameterError(f"steps must be at least 1, got {steps}", where="dataset 'descent'")
@@ -175,6 +175,7 @@ def draw(surface: Callable[[Tensor], Tensor], path: Tensor) -> Any:
 
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     axes = figure.subplots()
+    axes.set_title(f"{len(path) - 1} steps to ({', '.join(f'{each:.4g}' for each in path[-1].tolist())})", fontsize=10)
     widest = path[path.abs().amax(1) < 4 * path[0].abs().amax()].abs().amax(0).clamp(min=0.5) * 1.2
     across = torch.linspace(-float(widest[0]), float(widest[0]), 201)
     if path.shape[1] == 1:

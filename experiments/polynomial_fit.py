@@ -7,10 +7,8 @@ degrees 3 and 1, and 1,500 with degree 19; here all have 400. It prints the weig
 degree 3, and 3.405 and 3.994 of the line. The picture of each run has both losses and the fit.
 """
 
-import math
-
 import torch
-from lab_basics.checks import check_sizes
+from lab_basics.checks import check_positive, check_sizes
 from torch import Tensor
 
 import lab
@@ -21,8 +19,9 @@ TRUE = (5.0, 1.2, -3.4, 5.6)
 
 def features_of(x: Tensor, degree: int) -> Tensor:
     """Return x^i / i! (N, degree + 1) of x (N,)."""
-    powers = torch.arange(degree + 1)
-    return x[:, None] ** powers / torch.tensor([math.factorial(int(each)) for each in powers], dtype=x.dtype)
+    # factorials beyond 170! have no float: each feature is the one before, times x / i
+    factors = x[:, None] / torch.arange(1, degree + 1, dtype=x.dtype)
+    return torch.cat([torch.ones(len(x), 1, dtype=x.dtype), factors], 1).cumprod(1)
 
 
 def train(
@@ -34,6 +33,7 @@ def train(
         ParameterError: the degree is negative, or epochs or points are fewer than one.
     """
     check_sizes("task 'train'", epochs=epochs, points=points)
+    check_positive("task 'train'", lr=lr)
     check_sizes("task 'train'", least=0, degree=degree)
     draws, order = run.streams.generator("data"), run.streams.generator("order")
     x = torch.randn(2 * points, generator=draws)
@@ -72,6 +72,7 @@ def draw(run: lab.TaskRun, x: Tensor, y: Tensor, weights: Tensor, losses: list[t
     grid = torch.linspace(float(x.min()), float(x.max()), 200)
     right.scatter(x.numpy(), y.numpy(), s=8, alpha=0.5)
     right.plot(grid.numpy(), (features_of(grid, len(weights) - 1) @ weights).numpy(), color="tab:red")
+    right.set(xlabel="x", ylabel="y", title="fit of all points")
     figure.savefig(folder / "polynomial.png", dpi=110)
 
 

@@ -9,7 +9,7 @@ largest entry differs from 1; the picture of a run has it after every matrix.
 """
 
 import torch
-from lab_basics.checks import check_sizes
+from lab_basics.checks import check_positive, check_sizes
 
 import lab
 from lab import Study, use
@@ -24,9 +24,10 @@ def multiply(*, deviation: float = 1.0, count: int = 100, size: int = 4, run: la
         size: their rows and columns.
 
     Raises:
-        ParameterError: count or size is below 1.
+        ParameterError: count or size is below 1, or the deviation is not above 0.
     """
     check_sizes("task 'multiply'", count=count, size=size)
+    check_positive("task 'multiply'", deviation=deviation)
     draws = run.streams.generator("matrices")
     product = torch.eye(size, dtype=torch.double)
     sizes = []

@@ -10,10 +10,10 @@ each GPU adds a quarter; among eight around rings of 54 GB/s, 6 ms, without the 
 """
 
 from collections import defaultdict
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
-from lab_basics.checks import check_sizes
+from lab_basics.checks import check_positive, check_sizes
 from torch import Tensor
 
 import lab
@@ -101,31 +101,38 @@ def simulate(
     run: lab.TaskRun,
 ) -> dict[str, float]:
     """Add vectors, compare them with their sum, and return the modeled time, drawn for other numbers of workers."""
-    check_sizes("task 'simulate'", workers=workers, most_workers=most_workers)
-    curve = {}
+    where = "task 'simulate'"
+    check_sizes(where, workers=workers, most_workers=most_workers)
+    check_positive(where, megabytes=megabytes, gigabytes_per_second=gigabytes_per_second)
+    check_positive(where, zero=True, latency_us=latency_us)
+    curves: dict[Method, dict[int, float]] = defaultdict(dict)
     for count in sorted({2, 4, 8, 16, most_workers, workers}):
         vectors = list(torch.randn(count, 16 * count, generator=run.streams.generator(f"vectors of {count}")))
-        sums, transfers = all_reduce(vectors, method)
-        error = max(float((each - torch.stack(vectors).sum(0)).abs().max()) for each in sums)
-        if error > 1e-4:
-            raise RuntimeError(f"{method} among {count} workers adds wrongly, by {error}")
-        curve[count] = milliseconds(transfers, megabytes, gigabytes_per_second, latency_us)
-        if count == workers:
-            sent = sum(each.share for each in transfers) * megabytes
-    draw(run, curve, method)
-    return {"milliseconds": curve[workers], "megabytes_sent": sent}
+        for each in get_args(Method):
+            sums, transfers = all_reduce(vectors, each)
+            error = max(float((total - torch.stack(vectors).sum(0)).abs().max()) for total in sums)
+            if error > 1e-4:
+                raise RuntimeError(f"{each} among {count} workers adds wrongly, by {error}")
+            curves[each][count] = milliseconds(transfers, megabytes, gigabytes_per_second, latency_us)
+            if (count, each) == (workers, method):
+                sent = sum(transfer.share for transfer in transfers) * megabytes
+    draw(run, curves, method)
+    return {"milliseconds": curves[method][workers], "megabytes_sent": sent}
 
 
-def draw(run: lab.TaskRun, curve: dict[int, float], method: str) -> None:
-    """Save the time by the number of workers."""
+def draw(run: lab.TaskRun, curves: dict[Method, dict[int, float]], method: str) -> None:
+    """Save the time by the number of workers, of all methods, this one in bold."""
     from matplotlib.figure import Figure
 
     folder = run.folder / "artefacts"
     folder.mkdir(exist_ok=True)
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     axes = figure.subplots()
-    axes.plot(list(curve), list(curve.values()), marker="o")
-    axes.set(xlabel="workers", ylabel="milliseconds", title=method, ylim=(0, None))
+    for name, curve in curves.items():
+        width, alpha = (2.5, 1.0) if name == method else (1.0, 0.6)
+        axes.plot(list(curve), list(curve.values()), marker="o", linewidth=width, alpha=alpha, label=name)
+    axes.set(xlabel="workers", ylabel="milliseconds", title=method, yscale="log")
+    axes.legend()
     figure.savefig(folder / "workers.png", dpi=110)
 
 

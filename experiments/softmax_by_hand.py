@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from lab_basics.checks import check_sizes
 from torch import Tensor, nn
 
 from lab import Experiment, Study, part, use
@@ -29,6 +30,7 @@ class ByHand(nn.Module):
 
     def __init__(self, input_size: int, output_size: int, *, layers: Sequence[int] = ()) -> None:
         super().__init__()
+        check_sizes("architecture 'ByHand'", layers=layers)
         sizes = [input_size, *layers, output_size]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for number, (before, after) in enumerate(pairwise(sizes)):

@@ -2,8 +2,8 @@
 
 *Dive into Deep Learning*, section 11.5 of the second Chinese edition, which explains minibatches by it: two matrices of
 256 rows, multiplied by element, by column, at once, and in blocks of 64 columns. The book prints 0.017, 0.459, 51.6 and
-37.6 billion operations per second, the additions not counted apart: a product has 2 · 256³. All ways give the same
-matrix; the best of the rounds counts. Compare figures of one machine with each other alone:
+37.6 billion operations per second, for which it divides 0.03 billion by the seconds; a product has 2 · 256³, a ninth
+more. All ways give the same matrix; the best of the rounds counts. Figures compare on one machine alone:
 
     lab run experiments/vectorized_or_not.py --threads 1 --workers 1
 """

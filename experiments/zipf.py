@@ -19,6 +19,7 @@ from lab_basics.checks import check_sizes
 
 import lab
 from lab import Study, use
+from lab.errors import ParameterError
 
 NAMES = {1: "words", 2: "pairs", 3: "triples"}
 
@@ -71,6 +72,8 @@ def count(*, corpus: str = "embedded", n: int = 1, run: lab.TaskRun) -> dict[str
     data = char_text(corpus)
     text = data.vocab.decode(torch.cat([data.train.ids, data.valid.ids]).tolist()).lower()
     words = "".join(letter if "a" <= letter <= "z" else " " for letter in text).split()
+    if n > len(words):
+        raise ParameterError(f"n={n:,} is more than the {len(words):,} words of {corpus}", where="task 'count'")
     found = grams(words, n).most_common()
     counts = [number for _, number in found]
     line = zipf_line(counts)

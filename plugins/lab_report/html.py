@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
+from markupsafe import Markup, escape
 
 import lab
 from lab.errors import StoreError
@@ -56,6 +58,9 @@ __all__ = ["render_report", "runs_beside", "write_outside_report", "write_report
 
 INTERACTION = "the effect of both together beyond the sum of their separate effects"
 MAX_TITLE_LENGTH = 150
+CODE = re.compile(r"`([^`]+)`")
+EMPHASIS = re.compile(r"(?<![\w*])\*(\S(?:[^*]*\S)?)\*(?![\w*])")
+"""Text between asterisks that touch it: a product such as ``a * b * c`` is not."""
 MARKS = {"better": "▲", "worse": "▼", "open": "○"}
 PLAIN_COLUMNS = ("arm", "seed", "status", "key")
 TABLE_EPOCHS = 12
@@ -67,6 +72,22 @@ class Paragraph(NamedTuple):
 
     text: str
     is_code: bool
+
+    @property
+    def html(self) -> Markup:
+        """The text escaped, with what stands between asterisks as emphasis and between backquotes as code."""
+        # every second piece is code, in which an asterisk is an asterisk
+        pieces = CODE.split(self.text)
+        marked = [
+            Markup("<code>{}</code>").format(piece) if number % 2 else _emphasized(piece)
+            for number, piece in enumerate(pieces)
+        ]
+        return Markup("").join(marked)
+
+
+def _emphasized(text: str) -> Markup:
+    # what is escaped has no asterisk that the text had not
+    return Markup(EMPHASIS.sub(r"<em>\1</em>", str(escape(text))))
 
 
 def write_report(record: StudyRecord, results: Results, sections: Sequence[Section] = ()) -> Path:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shlex
 from pathlib import Path
+
+import pytest
+
+from lab.registry.plugins import load_catalog
+from lab.study.load import load_study, override
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -21,6 +27,24 @@ ROWS = json.loads((DOCS / "lessons.json").read_text(encoding="utf-8"))
 
 def test_every_row_names_an_experiment():
     assert all((DOCS.parent / "experiments" / f"{row['study']}.py").is_file() for row in ROWS)
+
+
+COMMANDS = sorted({(row["study"], *row.get("set", []), row.get("options", "")) for row in ROWS})
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command).strip())
+def test_the_command_of_a_row_is_a_study_that_has_the_arms_of_the_page(command):
+    name, *settings, text = command
+    options = shlex.split(text)
+    catalog = load_catalog()
+    path = DOCS.parent / "experiments" / f"{name}.py"
+    study = override(load_study(path, catalog), settings, catalog, where=name)
+    if "--arms" in options:
+        study = study.choose(options[options.index("--arms") + 1])
+    assert study.problems(catalog) == []
+    rows = [row for row in ROWS if (row["study"], *row.get("set", []), row.get("options", "")) == command]
+    means = study.rules.get("ensemble", {}).get("groups", {})
+    assert {row["arm"] for row in rows} <= {arm.name for arm in study.all_arms} | set(means)
 
 
 def test_the_page_is_that_of_the_stored_values():

@@ -420,3 +420,14 @@ def test_a_file_of_the_net_holds_its_164_482_numbers(form):
     module = load("compiled_or_not")
     size = module.size_of_file(module.make_net(), form, torch.randn(1, 512))
     assert 4 * 164_482 < size < 4 * 164_482 + 20_000
+
+
+def test_the_book_lenet_refuses_pictures_of_another_size():
+    from lab.errors import ParameterError
+
+    with pytest.raises(ParameterError, match="28 × 28"):
+        load("data_parallel_by_hand").BookLeNet(10, [0.5], [0.5], (8, 8))
+
+
+def test_features_of_a_polynomial_of_degree_200_are_numbers():
+    assert load("polynomial_fit").features_of(torch.tensor([2.0]), 200).isfinite().all()
