@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import PositiveInt
 from torch import Tensor
 
 import lab
@@ -85,10 +85,15 @@ def once(way: Way, devices: list[torch.device], size: int, count: int, seed: int
 
 
 def measure(
-    *, way: Way = "torch", device: str = "cpu", size: int = 1000, count: int = 10, rounds: int = 7, run: lab.TaskRun
+    *,
+    way: Way = "torch",
+    device: str = "cpu",
+    size: PositiveInt = 1000,
+    count: PositiveInt = 10,
+    rounds: PositiveInt = 7,
+    run: lab.TaskRun,
 ) -> dict[str, float]:
     """Return the seconds of the best round, after one that is not counted."""
-    check_sizes("task 'measure'", size=size, count=count, rounds=rounds)
     several = torch.cuda.device_count() > 1 and device == "cuda"
     devices = [torch.device(f"cuda:{n}") for n in (0, 1)] if several else [torch.device(device)] * 2
     seed = int(torch.randint(2**31, (), generator=run.streams.generator("matrices")))

@@ -8,7 +8,8 @@ thereafter.
 """
 
 import torch
-from lab_basics.checks import check_positive, check_sizes
+from lab_basics.checks import check_sizes
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 import lab
@@ -28,16 +29,19 @@ def predict_ahead(model: nn.Module, series: Tensor, window: int, steps: int) -> 
 
 
 def train(
-    *, window: int = 4, epochs: int = 5, lr: float = 0.01, noise: float = 0.2, known: int = 600, run: lab.TaskRun
+    *,
+    window: PositiveInt = 4,
+    epochs: PositiveInt = 5,
+    lr: PositiveFloat = 0.01,
+    noise: NonNegativeFloat = 0.2,
+    known: int = 600,
+    run: lab.TaskRun,
 ) -> dict[str, float]:
     """Train the network, and return its squared errors 1, 4, 16 and 64 steps ahead, after what it learned from.
 
     Raises:
         ParameterError: a number is out of range.
     """
-    check_sizes("task 'train'", window=window, epochs=epochs)
-    check_positive("task 'train'", lr=lr)
-    check_positive("task 'train'", zero=True, noise=noise)
     check_sizes("task 'train'", least=window, known=known)
     if window + known + 64 > 1000:
         raise ParameterError(f"window={window} and known={known} leave too few of 1,000 values", where="task 'train'")

@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import torch
-from lab_basics.checks import check_sizes
 from lab_basics.optimizers import adam
 from lab_words.corpora import read_sentences
 from lab_words.data import word_pairs
@@ -18,6 +17,7 @@ from lab_words.evaluation import analogy_score, read_analogies, read_similaritie
 from lab_words.losses import word_nll
 from lab_words.models import WordVectorModel
 from lab_words.vocabulary import WordVocabulary
+from pydantic import PositiveInt
 
 import lab
 from lab import Study, use
@@ -26,10 +26,14 @@ WINDOW, NEGATIVES, MIN_FREQ, SUBSAMPLE = 5, 5, 10, 1e-4
 
 
 def train(
-    *, run: lab.TaskRun, library: str = "lab", corpus: str = "embedded", embedding_dim: int = 100, epochs: int = 5
+    *,
+    run: lab.TaskRun,
+    library: str = "lab",
+    corpus: str = "embedded",
+    embedding_dim: PositiveInt = 100,
+    epochs: PositiveInt = 5,
 ) -> dict[str, float]:
     """Train skip-gram vectors with negative sampling, and judge them; the time includes reading the text."""
-    check_sizes("task 'train'", embedding_dim=embedding_dim, epochs=epochs)
     # of the processor: other programs on the machine do not count
     started = time.process_time()
     vocab, vectors = (_gensim if library == "gensim" else _lab)(run, corpus, embedding_dim, epochs)

@@ -10,7 +10,7 @@ squared error in both arms here. The picture of a run has it by step.
 from typing import Literal
 
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 import lab
@@ -41,10 +41,13 @@ def step_by_torch(model: nn.Linear, optimizer: torch.optim.Optimizer, x: Tensor,
 
 
 def train(
-    *, written: Literal["by hand", "torch"] = "by hand", lr: float = 0.03, epochs: int = 3, run: lab.TaskRun
+    *,
+    written: Literal["by hand", "torch"] = "by hand",
+    lr: PositiveFloat = 0.03,
+    epochs: PositiveInt = 3,
+    run: lab.TaskRun,
 ) -> dict[str, float]:
     """Fit the line, and return its mean squared error and the distance of its weights from the true ones."""
-    check_sizes("task 'train'", epochs=epochs)
     x, y = points(run.streams.generator("data"))
     order = run.streams.generator("order")
     weights, bias = 0.01 * torch.randn(2, generator=run.streams.generator("weights")), torch.zeros(1)

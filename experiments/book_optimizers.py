@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
-from lab_basics.checks import check_sizes
 from lab_basics.optimizers import Yogi
 from lab_basics.written import WrittenAdadelta, WrittenAdaGrad, WrittenAdam, WrittenRMSProp, WrittenSGD
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 import lab
@@ -78,17 +78,13 @@ def diabetes() -> tuple[Tensor, Tensor]:
     return (rows - rows.mean(0)) / rows.std(0), (target - target.mean()) / target.std()
 
 
-def train(*, optimizer: Name = "batches of 10", epochs: int = 7, run: lab.TaskRun) -> dict[str, float]:
+def train(*, optimizer: Name = "batches of 10", epochs: PositiveInt = 7, run: lab.TaskRun) -> dict[str, float]:
     """Fit the linear model, and return half of its mean squared error on all rows.
 
     Args:
         optimizer: its rule, with a rate and a batch.
         epochs: passes; descent on all rows makes ten steps, as in the book.
-
-    Raises:
-        ParameterError: epochs is below 1.
     """
-    check_sizes("task 'train'", epochs=epochs)
     rule = RULES[optimizer]
     rows, target = diabetes()
     order = run.streams.generator("order")

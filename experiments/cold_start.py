@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import PositiveInt
 
 import lab
 from lab import Learner, Study, use
@@ -26,11 +26,10 @@ def newcomers(
     asked: int = 20,
     order: Literal["popularity", "entropy", "random"] = "popularity",
     penalty: float = 0.2,
-    epochs: int = 4,
+    epochs: PositiveInt = 4,
     run: lab.TaskRun,
 ) -> dict[str, float]:
     """Train without some users, and return the error on half of their ratings after the others were revealed."""
-    check_sizes("task 'newcomers'", epochs=epochs)
     from attrs import evolve
     from lab_basics.losses import mse
     from lab_basics.optimizers import adam

@@ -11,7 +11,7 @@ compared is the logarithm to base 10 of the last loss. The picture of a run has 
 import math
 
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 import lab
@@ -57,9 +57,8 @@ def pool(picture: Tensor, size: int, *, mean: bool = False) -> Tensor:
     return windows.mean((2, 3)) if mean else windows.amax((2, 3))
 
 
-def train(*, lr: float = 0.03, steps: int = 10, run: lab.TaskRun) -> dict[str, float]:
+def train(*, lr: PositiveFloat = 0.03, steps: PositiveInt = 10, run: lab.TaskRun) -> dict[str, float]:
     """Learn the kernel; return the last loss, the kernel, and how far it is from (1, -1). An "epoch" is a step."""
-    check_sizes("task 'train'", steps=steps)
     picture = torch.ones(6, 8)
     picture[:, 2:6] = 0
     true = torch.tensor([[1.0, -1.0]])

@@ -8,10 +8,10 @@ The correction is the arm; the other kind of shift: `--set shift=label`. Inputs 
 in two dimensions.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -61,11 +61,10 @@ test_frequencies.__test__ = False  # type: ignore[attr-defined]
 
 
 def train(
-    *, shift: Shift = "covariate", corrected: bool = False, count: int = 2000, run: lab.TaskRun
+    *, shift: Shift = "covariate", corrected: bool = False, count: Annotated[int, Field(ge=20)] = 2000, run: lab.TaskRun
 ) -> dict[str, float]:
     """Train a classifier on shifted data, and return its accuracy on the test data."""
     # fewer hold no example of one of the classes
-    check_sizes("task 'train'", least=20, count=count)
     draws = run.streams.generator("data")
     x, y = sample(shift, count, train=True, draws=draws)
     held, held_y = sample(shift, count, train=True, draws=draws)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -54,14 +54,13 @@ def train(
     *,
     init: Init = "xavier",
     activation: Activation = "tanh",
-    depth: int = 10,
-    width: int = 64,
-    lr: float = 0.05,
-    epochs: int = 6,
+    depth: PositiveInt = 10,
+    width: PositiveInt = 64,
+    lr: PositiveFloat = 0.05,
+    epochs: PositiveInt = 6,
     run: lab.TaskRun,
 ) -> dict[str, float]:
     """Train the network; return its accuracy, and log₁₀ of the norms of the outer layers' first gradients."""
-    check_sizes("task 'train'", depth=depth, width=width, epochs=epochs)
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

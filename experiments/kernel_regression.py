@@ -11,7 +11,7 @@ Gaussian kernel of width 1, and 0.08 ± 0.04 with the learned one, which is narr
 from typing import Literal
 
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import PositiveInt
 from torch import Tensor
 
 import lab
@@ -27,14 +27,13 @@ def weights_of(queries: Tensor, keys: Tensor, factor: Tensor, hidden: Tensor | N
 def train(
     *,
     pooling: Literal["mean", "gaussian", "learned"] = "gaussian",
-    points: int = 50,
+    points: PositiveInt = 50,
     noise: float = 0.5,
     lr: float = 0.5,
-    epochs: int = 5,
+    epochs: PositiveInt = 5,
     run: lab.TaskRun,
 ) -> dict[str, float]:
     """Fit the curve and return the loss at the test points."""
-    check_sizes("task 'train'", points=points, epochs=epochs)
     generator = run.streams.generator("data")
     x = (torch.rand(points, generator=generator) * 5).sort().values
     y = curve(x) + torch.randn(points, generator=generator) * noise

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Literal
 
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import NonNegativeFloat
 
 import lab
 from lab import Study, use
@@ -56,13 +56,12 @@ def perplexity(
     *,
     corpus: str = "embedded",
     n: Literal[1, 2, 3] = 3,
-    first: float = 1.0,
-    second: float = 10.0,
-    third: float = 10.0,
+    first: NonNegativeFloat = 1.0,
+    second: NonNegativeFloat = 10.0,
+    third: NonNegativeFloat = 10.0,
     run: lab.TaskRun,
 ) -> dict[str, float]:
     """Return the perplexities of the last tenth of a text and of the rest, by smoothed counts of the rest."""
-    check_sizes("task 'perplexity'", least=0, first=first, second=second, third=third)
     from lab_charlm.data import char_text
 
     data = char_text(corpus)

@@ -8,7 +8,7 @@ degree 3, and 3.405 and 3.994 of the line. The picture of each run has both loss
 """
 
 import torch
-from lab_basics.checks import check_positive, check_sizes
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 import lab
@@ -25,16 +25,14 @@ def features_of(x: Tensor, degree: int) -> Tensor:
 
 
 def train(
-    *, degree: int = 3, epochs: int = 400, lr: float = 0.01, points: int = 100, run: lab.TaskRun
+    *,
+    degree: NonNegativeInt = 3,
+    epochs: PositiveInt = 400,
+    lr: PositiveFloat = 0.01,
+    points: PositiveInt = 100,
+    run: lab.TaskRun,
 ) -> dict[str, float]:
-    """Fit a polynomial; return its losses, the first coefficients, and the distance of all from the true ones.
-
-    Raises:
-        ParameterError: the degree is negative, or epochs or points are fewer than one.
-    """
-    check_sizes("task 'train'", epochs=epochs, points=points)
-    check_positive("task 'train'", lr=lr)
-    check_sizes("task 'train'", least=0, degree=degree)
+    """Fit a polynomial; return its losses, the first coefficients, and the distance of all from the true ones."""
     draws, order = run.streams.generator("data"), run.streams.generator("order")
     x = torch.randn(2 * points, generator=draws)
     y = features_of(x, 3) @ torch.tensor(TRUE) + 0.1 * torch.randn(2 * points, generator=draws)

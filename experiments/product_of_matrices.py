@@ -9,25 +9,22 @@ largest entry differs from 1; the picture of a run has it after every matrix.
 """
 
 import torch
-from lab_basics.checks import check_positive, check_sizes
+from pydantic import PositiveFloat, PositiveInt
 
 import lab
 from lab import Study, use
 
 
-def multiply(*, deviation: float = 1.0, count: int = 100, size: int = 4, run: lab.TaskRun) -> dict[str, float]:
+def multiply(
+    *, deviation: PositiveFloat = 1.0, count: PositiveInt = 100, size: PositiveInt = 4, run: lab.TaskRun
+) -> dict[str, float]:
     """Multiply matrices, and return log₁₀ of the largest entry, and how far it is from 0.
 
     Args:
         deviation: of the entries.
         count: how many matrices.
         size: their rows and columns.
-
-    Raises:
-        ParameterError: count or size is below 1, or the deviation is not above 0.
     """
-    check_sizes("task 'multiply'", count=count, size=size)
-    check_positive("task 'multiply'", deviation=deviation)
     draws = run.streams.generator("matrices")
     product = torch.eye(size, dtype=torch.double)
     sizes = []

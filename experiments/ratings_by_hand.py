@@ -8,7 +8,7 @@ without it, generated ratings: `--set corpus=embedded`.
 """
 
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 import lab
@@ -39,10 +39,14 @@ def most_frequent(names: list[str]) -> dict[str, int]:
 
 
 def solve(
-    *, corpus: str = "movielens_small_2016", factors: int = 5, steps: int = 2000, lr: float = 0.3, run: lab.TaskRun
+    *,
+    corpus: str = "movielens_small_2016",
+    factors: PositiveInt = 5,
+    steps: PositiveInt = 2000,
+    lr: PositiveFloat = 0.3,
+    run: lab.TaskRun,
 ) -> dict[str, float]:
     """Fit factors to the table, and return the errors before and after."""
-    check_sizes("task 'solve'", factors=factors, steps=steps)
     ratings = table_of(corpus)
     known = ~ratings.isnan()
     draws = run.streams.generator("factors")

@@ -13,7 +13,7 @@ from collections import defaultdict
 from typing import Literal, NamedTuple, get_args
 
 import torch
-from lab_basics.checks import check_positive, check_sizes
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 import lab
@@ -93,18 +93,14 @@ def milliseconds(
 def simulate(
     *,
     method: Method = "one_worker",
-    workers: int = 4,
-    megabytes: float = 160.0,
-    gigabytes_per_second: float = 16.0,
-    latency_us: float = 0.0,
-    most_workers: int = 32,
+    workers: PositiveInt = 4,
+    megabytes: PositiveFloat = 160.0,
+    gigabytes_per_second: PositiveFloat = 16.0,
+    latency_us: NonNegativeFloat = 0.0,
+    most_workers: PositiveInt = 32,
     run: lab.TaskRun,
 ) -> dict[str, float]:
     """Add vectors, compare them with their sum, and return the modeled time, drawn for other numbers of workers."""
-    where = "task 'simulate'"
-    check_sizes(where, workers=workers, most_workers=most_workers)
-    check_positive(where, megabytes=megabytes, gigabytes_per_second=gigabytes_per_second)
-    check_positive(where, zero=True, latency_us=latency_us)
     curves: dict[Method, dict[int, float]] = defaultdict(dict)
     for count in sorted({2, 4, 8, 16, most_workers, workers}):
         vectors = list(torch.randn(count, 16 * count, generator=run.streams.generator(f"vectors of {count}")))

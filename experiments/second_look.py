@@ -10,16 +10,15 @@ region shows, so that a second look is worse than none (3 seeds: 0.93, then 0.43
 """
 
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import PositiveInt
 from torch import nn
 
 import lab
 from lab import Learner, Study, use
 
 
-def look(*, share: float = 1.0, enlarged: bool = True, epochs: int = 4, run: lab.TaskRun) -> dict[str, float]:
+def look(*, share: float = 1.0, enlarged: bool = True, epochs: PositiveInt = 4, run: lab.TaskRun) -> dict[str, float]:
     """Train a network on single digits in larger pictures, and return its accuracies with a second look."""
-    check_sizes("task 'look'", epochs=epochs)
     from attrs import evolve
     from lab_vision.augment import Augment
     from lab_vision.conv_head import ConvHead

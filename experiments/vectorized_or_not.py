@@ -12,7 +12,7 @@ import time
 from typing import Literal
 
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import PositiveInt
 from torch import Tensor
 
 import lab
@@ -39,7 +39,7 @@ def multiply(left: Tensor, right: Tensor, way: Way, block: int) -> Tensor:
 
 
 def measure(
-    *, way: Way = "at once", size: int = 256, block: int = 64, rounds: int = 5, run: lab.TaskRun
+    *, way: Way = "at once", size: PositiveInt = 256, block: PositiveInt = 64, rounds: PositiveInt = 5, run: lab.TaskRun
 ) -> dict[str, float]:
     """Multiply some times, and return the fastest rate and the distance from the product at once.
 
@@ -48,11 +48,7 @@ def measure(
         size: rows and columns of both matrices.
         block: columns at a time, in blocks.
         rounds: how often.
-
-    Raises:
-        ParameterError: a number is below 1.
     """
-    check_sizes("task 'measure'", size=size, block=block, rounds=rounds)
     draws = run.streams.generator("matrices")
     left, right = (torch.randn(size, size, generator=draws) for _ in range(2))
     # the first product of a process starts torch's threads

@@ -7,7 +7,7 @@ the squared error. The book printed ‖w‖ = 12.96 without and 0.356 with λ = 
 """
 
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 import lab
@@ -30,10 +30,15 @@ def descend(
 
 
 def train(
-    *, decay: float = 0.0, inputs: int = 200, examples: int = 20, lr: float = 0.003, epochs: int = 100, run: lab.TaskRun
+    *,
+    decay: NonNegativeFloat = 0.0,
+    inputs: PositiveInt = 200,
+    examples: PositiveInt = 20,
+    lr: PositiveFloat = 0.003,
+    epochs: PositiveInt = 100,
+    run: lab.TaskRun,
 ) -> dict[str, float]:
     """Train a linear model, and return its losses and the norm of its weights."""
-    check_sizes("task 'train'", inputs=inputs, examples=examples, epochs=epochs)
     draws = run.streams.generator("data")
     x = torch.randn(examples + 100, inputs, generator=draws)
     y = 0.05 + 0.01 * x.sum(1) + 0.01 * torch.randn(len(x), generator=draws)

@@ -15,7 +15,7 @@ from collections import Counter
 from typing import NamedTuple
 
 import torch
-from lab_basics.checks import check_sizes
+from pydantic import PositiveInt
 
 import lab
 from lab import Study, use
@@ -62,11 +62,10 @@ def zipf_line(counts: list[int], first: int = 10, least: int = 3) -> Line:
     return Line(-slope, float(values.mean() - slope * ranks.mean()), 1 - float(left), used[0][0], used[-1][0])
 
 
-def count(*, corpus: str = "embedded", n: int = 1, run: lab.TaskRun) -> dict[str, float]:
+def count(*, corpus: str = "embedded", n: PositiveInt = 1, run: lab.TaskRun) -> dict[str, float]:
     """Count runs of n words; return the line through them, how many kinds there are, the count of the most frequent,
     and which share of the kinds occurs once.
     """
-    check_sizes("task 'count'", n=n)
     from lab_charlm.data import char_text
 
     data = char_text(corpus)

@@ -18,6 +18,9 @@ from lab.registry.definition import origin_of, value_digest
 
 __all__ = ["check_value", "describe_type", "parse_text", "sort_set", "to_plain"]
 
+BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+"""Attributes of the bounds in an annotation, as ``annotated_types`` names them → how a reader would say it."""
+
 WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
@@ -43,7 +46,9 @@ def check_value(value: Any, annotation: Any) -> Any:
         # Strict JSON mode allows what JSON cannot tell apart: a list for a tuple, a text for a path, 2 for 2.0.
         return adapter.validate_json(json.dumps(value), strict=True)
     except (pydantic.ValidationError, TypeError, ValueError):
-        raise TypeError(f"must be {describe_type(annotation)}, not {type(value).__name__}: {value!r}") from None
+        # of a number that is out of its range the type is right
+        kind = "" if type(value) is _plain_type(annotation) else f"{type(value).__name__}: "
+        raise TypeError(f"must be {describe_type(annotation)}, not {kind}{value!r}") from None
 
 
 def parse_text(text: str, annotation: Any) -> Any:
@@ -106,10 +111,13 @@ def _is_open(annotation: Any) -> bool:
 
 
 def describe_type(annotation: Any) -> str:
-    """Return a type as a reader would write it.
+    """Return a type as a reader would write it, with its range if it has one.
 
     >>> describe_type(int | None), describe_type(tuple[float, ...]), describe_type(typing.Literal["gru", "lstm"])
     ('int | None', 'tuple[float, ...]', "'gru' | 'lstm'")
+    >>> import pydantic
+    >>> describe_type(pydantic.PositiveInt)
+    'int above 0'
     """
     if annotation is inspect.Parameter.empty:
         return "anything"
@@ -125,11 +133,31 @@ def describe_type(annotation: Any) -> str:
     if isinstance(annotation, list):
         return f"[{', '.join(map(describe_type, annotation))}]"
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return " ".join(filter(None, [describe_type(arguments[0]), " and ".join(_bounds(arguments[1:]))]))
     if origin is typing.Literal:
         return " | ".join(map(repr, arguments))
     if origin is not None and arguments:
         return f"{describe_type(origin)}[{', '.join(map(describe_type, arguments))}]"
     return str(getattr(annotation, "__name__", annotation))
+
+
+def _plain_type(annotation: Any) -> Any:
+    """Return the type of an annotation without its range."""
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else None
+
+
+def _bounds(metadata: Iterable[Any]) -> list[str]:
+    """Return the bounds among what an annotation says of its type; ``pydantic.Field`` holds its own."""
+    found = []
+    for each in metadata:
+        found += [
+            f"{words} {getattr(each, name):g}"
+            for name, words in BOUNDS.items()
+            if getattr(each, name, None) is not None
+        ]
+        found += _bounds(getattr(each, "metadata", ()))
+    return found
 
 
 def to_plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Checks of parameters: widths, counts, positive numbers and dropout probabilities."""
+"""Checks of the parameters of architectures: widths, counts and dropout probabilities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.errors import ParameterError
 
-__all__ = ["check_positive", "check_probabilities", "check_sizes", "dropout_by_layer"]
+__all__ = ["check_probabilities", "check_sizes", "dropout_by_layer"]
 
 
 def check_sizes(where: str, *, least: int = 1, **sizes: int | Iterable[Any] | None) -> None:
@@ -29,23 +29,6 @@ def check_sizes(where: str, *, least: int = 1, **sizes: int | Iterable[Any] | No
       architecture 'mlp'
     """
     _check(where, sizes, lambda value: value >= least, f"at least {least}")
-
-
-def check_positive(where: str, *, zero: bool = False, **numbers: float | Iterable[Any] | None) -> None:
-    """Raise unless numbers such as a rate or a deviation are above 0; None and empty lists are allowed.
-
-    Args:
-        where: the component, such as ``task 'train'``.
-        zero: allow 0 as well.
-        numbers: parameter → a number, or numbers.
-
-    Raises:
-        ParameterError: a number is negative, or 0 where it may not be, or not a number.
-    """
-    if zero:
-        _check(where, numbers, lambda value: value >= 0, "at least 0")
-    else:
-        _check(where, numbers, lambda value: value > 0, "above 0")
 
 
 def check_probabilities(where: str, **probabilities: float | Iterable[Any] | None) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import pydantic
 import pytest
 from torch import nn
 
@@ -18,7 +20,7 @@ from lab.registry.resolve import Resolver
 from lab.registry.resolved import Component
 from lab.registry.signature import Parameter
 from lab.registry.text import read_component_text, read_text
-from lab.registry.values import describe_type
+from lab.registry.values import check_value, describe_type, parse_text
 from tests.kernel.toys import Line, Wheel, carts_plugin, plugin_module
 
 
@@ -409,3 +411,27 @@ def test_kinds_are_found_by_plural_and_singular(carts):
 )
 def test_types_are_described_as_they_are_written(annotation, text):
     assert describe_type(annotation) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "message"),
+    [
+        (0, pydantic.PositiveInt, "must be int above 0, not 0"),
+        (1.5, pydantic.PositiveInt, "must be int above 0, not float: 1.5"),
+        (-1, pydantic.PositiveInt | None, "must be int above 0 | None, not int: -1"),
+        (math.nan, pydantic.NonNegativeFloat, "must be float at least 0, not nan"),
+        (2.0, Annotated[float, pydantic.Field(ge=0, le=1)], "must be float at least 0 and at most 1, not 2.0"),
+        ([8, 0], list[pydantic.PositiveInt], "must be list[int above 0], not list: [8, 0]"),
+    ],
+)
+def test_a_number_outside_of_the_range_of_its_annotation_is_refused_with_the_range(value, annotation, message):
+    with pytest.raises(TypeError) as caught:
+        check_value(value, annotation)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "annotation", "value"), [("3", pydantic.PositiveInt, 3), ("none", pydantic.PositiveFloat | None, None)]
+)
+def test_a_text_within_the_range_of_an_annotation_is_read(text, annotation, value):
+    assert parse_text(text, annotation) == value

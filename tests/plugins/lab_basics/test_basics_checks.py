@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lab_basics.checks import check_positive, check_probabilities, check_sizes, dropout_by_layer
+from lab_basics.checks import check_probabilities, check_sizes, dropout_by_layer
 
 from lab import Experiment, use
 from lab.errors import LabError, ParameterError
@@ -79,18 +79,3 @@ def test_dropout_is_one_number_for_all_hidden_layers_or_one_each():
 def test_dropouts_that_do_not_fit_the_layers_are_refused(dropout, message):
     with pytest.raises(ParameterError, match=message):
         dropout_by_layer("architecture 'mlp'", dropout, [8, 8])
-
-
-@pytest.mark.parametrize(("options", "message"), [({}, "lr must be above 0, got 0"), ({"zero": True}, None)])
-def test_positive_numbers_are_above_zero_unless_zero_is_allowed(options, message):
-    if message is None:
-        check_positive("task 'train'", lr=0, **options)
-        return
-    with pytest.raises(ParameterError, match=message):
-        check_positive("task 'train'", lr=0, **options)
-
-
-@pytest.mark.parametrize("number", [-1.0, float("nan")])
-def test_negative_numbers_and_nan_are_never_positive(number):
-    with pytest.raises(ParameterError, match="noise must be at least 0"):
-        check_positive("task 'train'", zero=True, noise=number)
