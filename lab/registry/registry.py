@@ -101,10 +101,10 @@ class Plugin:
     @property
     def origin(self) -> str:
         """The package that carries it, with its version."""
-        return f"{self.distribution} {self.version}"
+        return f"{self.distribution} {self.version}".strip()
 
     def __str__(self) -> str:
-        return f"{self.name} {self.version}"
+        return f"{self.name} {self.version}".strip()
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ from lab import RegistrySpec, preset
 from lab.errors import PluginError, UnknownNameError, place_of
 from lab.registry.discovery import EntryPoint, find_entry_points
 from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.registry import Plugin
 from tests.kernel.toys import plugin_module
 
 
@@ -262,3 +263,8 @@ def test_another_package_with_the_same_module_is_told_with_the_remedy(tmp_path, 
     said: list[str] = []
     load_catalog(warn=said.append)
     assert "another package, 'lab', is installed, whose module has the same name\n  pip uninstall lab" in said[0]
+
+
+def test_a_plugin_without_a_version_such_as_a_study_file_is_named_alone():
+    assert str(Plugin(name="my_study", distribution="", version="")) == "my_study"
+    assert str(Plugin(name="lab_text", distribution="lab", version="0.1.0")) == "lab_text 0.1.0"
