@@ -1,15 +1,17 @@
-"""JoeyNMT 2.3 with the model of ``seq2seq_bidir_attn`` in its own terms, on the data of lab.
+"""JoeyNMT 2.3 with models of lab in its own terms, on the data of lab.
 
-Encoder and decoder of two GRU layers, bidirectional encoder, Bahdanau attention, the same widths, vocabularies and
-tied output weights. Joey's decoder also feeds its attention vector back (``input_feeding``), its own default. Needs the
-package ``joeynmt`` (``pip install --no-deps joeynmt``).
+``recurrent`` is ``seq2seq_bidir_attn``: encoder and decoder of two GRU layers, bidirectional encoder, Bahdanau
+attention, the same widths, vocabularies and tied output weights. Joey's decoder also feeds its attention vector back
+(``input_feeding``), its own default. ``transformer`` has the sizes of ``transformer_tiny``, with norms behind the
+blocks and a tied output as there. Needs the packages ``joeynmt`` and ``subword-nmt`` (``pip install --no-deps``).
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,13 +27,17 @@ class JoeyTranslation:
     Args:
         data: a ``TranslationData``.
         lr: Adam's learning rate.
+        model: which of the two.
     """
 
-    def __init__(self, data: Any, lr: float = 1e-3) -> None:
+    def __init__(
+        self, data: Any, lr: float = 1e-3, *, model: Literal["recurrent", "transformer"] = "recurrent"
+    ) -> None:
         logging.getLogger("joeynmt").setLevel(logging.WARNING)
         from joeynmt.model import build_model
 
-        self.model = build_model(_CONFIGURATION, _vocabulary(data.source_vocab), _vocabulary(data.target_vocab))
+        settings = copy.deepcopy(_CONFIGURATIONS[model])
+        self.model = build_model(settings, _vocabulary(data.source_vocab), _vocabulary(data.target_vocab))
         self.model.loss_function = ("crossentropy", 0.0)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=lr)
 
@@ -91,31 +97,48 @@ def _vocabulary(vocabulary: Any) -> Any:
     return Vocabulary(list(vocabulary.words[4:]), special)
 
 
-_CONFIGURATION = {
+_SHARED = {
     "initializer": "xavier_uniform",
     "bias_initializer": "zeros",
     "embed_initializer": "normal",
-    "embed_init_weight": 0.1,
     "tied_softmax": True,
-    "encoder": {
-        "type": "recurrent",
-        "rnn_type": "gru",
-        "bidirectional": True,
-        "num_layers": 2,
-        "hidden_size": 256,
-        "dropout": 0.25,
-        "embeddings": {"embedding_dim": 300, "scale": False, "dropout": 0.15},
+}
+_BLOCKS = {
+    "type": "transformer",
+    "num_layers": 4,
+    "num_heads": 4,
+    "hidden_size": 128,
+    "ff_size": 256,
+    "dropout": 0.1,
+    "layer_norm": "post",
+    "embeddings": {"embedding_dim": 128, "scale": True, "dropout": 0.1},
+}
+_CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "recurrent": {
+        **_SHARED,
+        "embed_init_weight": 0.1,
+        "encoder": {
+            "type": "recurrent",
+            "rnn_type": "gru",
+            "bidirectional": True,
+            "num_layers": 2,
+            "hidden_size": 256,
+            "dropout": 0.25,
+            "embeddings": {"embedding_dim": 300, "scale": False, "dropout": 0.15},
+        },
+        "decoder": {
+            "type": "recurrent",
+            "rnn_type": "gru",
+            "num_layers": 2,
+            "hidden_size": 300,
+            "attention": "bahdanau",
+            "init_hidden": "bridge",
+            "input_feeding": True,
+            "dropout": 0.1,
+            "hidden_dropout": 0.35,
+            "embeddings": {"embedding_dim": 300, "scale": False, "dropout": 0.0},
+        },
     },
-    "decoder": {
-        "type": "recurrent",
-        "rnn_type": "gru",
-        "num_layers": 2,
-        "hidden_size": 300,
-        "attention": "bahdanau",
-        "init_hidden": "bridge",
-        "input_feeding": True,
-        "dropout": 0.1,
-        "hidden_dropout": 0.35,
-        "embeddings": {"embedding_dim": 300, "scale": False, "dropout": 0.0},
-    },
+    # 128 ** -0.5, as lab draws embeddings
+    "transformer": {**_SHARED, "embed_init_weight": 0.088, "encoder": _BLOCKS, "decoder": _BLOCKS},
 }

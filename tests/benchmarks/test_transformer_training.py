@@ -1,8 +1,9 @@
-"""Training a Transformer on Multi30k, against a plain loop around ``torch.nn.Transformer``.
+"""Training a Transformer on Multi30k, against a plain loop around ``torch.nn.Transformer``, and against JoeyNMT.
 
 The plain side is the usual one of tutorials: padded batches, logits of every position, cross-entropy that ignores
 padding, ``torch.optim.Adam``, no settings of the process. Both sides have the sizes of ``transformer_tiny``, one tied
-output, the same random batches and two threads, and take their steps in turns.
+output, the same random batches and two threads, and take their steps in turns. JoeyNMT has the same model in its own
+terms, where it is installed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -27,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab.training.cpu import configured_cpu
-from tests.benchmarks.test_sequence_training import PAD, THREADS, batches
+from tests.benchmarks.test_sequence_training import JOEY, PAD, THREADS, batches
 
 WIDTH, HEADS, LAYERS, FEED_FORWARD, DROPOUT = 128, 4, 4, 256, 0.1
 
@@ -91,7 +93,7 @@ def transformer(data: Any) -> Transformer:
     )  # fmt: skip
 
 
-def test_training_reads_more_tokens_per_second_than_a_plain_loop(figure: Any, short: bool) -> None:
+def test_training_reads_more_tokens_per_second_than_a_plain_loop_and_joeynmt(figure: Any, short: bool) -> None:
     count, rounds = (1, 3) if short else (4, 5)
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
@@ -103,10 +105,14 @@ def test_training_reads_more_tokens_per_second_than_a_plain_loop(figure: Any, sh
         "float32": (transformer(data), lab_loss, adam, configured_cpu),
         "bfloat16": (transformer(data), lowered_loss, adam, configured_cpu),
     }
-    steps = {
+    steps: dict[str, tuple[Callable[[Any], Any], Any]] = {
         name: (_step(model.train(), loss, optimizer(model.parameters(), lr=1e-3)), settings)
         for name, (model, loss, optimizer, settings) in sides.items()
     }
+    if find_spec("joeynmt") is not None:
+        from tests.benchmarks.joey import JoeyTranslation
+
+        steps[JOEY] = (JoeyTranslation(data, model="transformer").train, nullcontext)
     taken: dict[tuple[str, int], list[float]] = {}
     for _ in range(rounds):
         for place, batch in enumerate(given):
@@ -117,7 +123,7 @@ def test_training_reads_more_tokens_per_second_than_a_plain_loop(figure: Any, sh
                     taken.setdefault((name, place), []).append(time.perf_counter() - started)
     torch.set_num_threads(threads)
     tokens = sum(int((batch.source != PAD).sum() + (batch.target != PAD).sum()) for batch in given)
-    speeds = {name: tokens / sum(statistics.median(taken[name, place][1:]) for place in range(count)) for name in sides}
+    speeds = {name: tokens / sum(statistics.median(taken[name, place][1:]) for place in range(count)) for name in steps}
     for name, bound in (("float32", 1.2), ("bfloat16", None)):
         figure.ratio(
             f"transformer_tiny on Multi30k, training in {name}, 2 threads",
@@ -126,6 +132,15 @@ def test_training_reads_more_tokens_per_second_than_a_plain_loop(figure: Any, sh
             unit="tokens/s",
             beside="a plain loop around nn.Transformer in float32",
             at_least=bound,
+        )
+    if JOEY in speeds:
+        figure.ratio(
+            "transformer_tiny on Multi30k, training in float32, 2 threads",
+            lab=speeds["float32"],
+            peer=speeds[JOEY],
+            unit="tokens/s",
+            beside=JOEY,
+            at_least=1.5,
         )
 
 

@@ -40,22 +40,26 @@ def trained(side: str, seed: int, folder: Path) -> dict[str, Any]:
     return result
 
 
-def test_the_validation_loss_after_three_epochs_is_that_of_the_plain_loop(folder: Path, figure: Any) -> None:
+@pytest.mark.parametrize("model", ["", "transformer-"])
+def test_the_validation_loss_after_three_epochs_is_that_of_the_plain_loop(
+    model: str, folder: Path, figure: Any
+) -> None:
     losses = {}
     for side in ("plain", "float32", "bfloat16"):
-        losses[side] = statistics.mean(trained(side, seed, folder)["valid_loss"] for seed in SEEDS)
-        figure.value(f"validation loss after {EPOCHS} epochs of Multi30k: {side}", losses[side], "nats")
+        losses[side] = statistics.mean(trained(model + side, seed, folder)["valid_loss"] for seed in SEEDS)
+        figure.value(f"validation loss after {EPOCHS} epochs of Multi30k: {model}{side}", losses[side], "nats")
     for side in ("float32", "bfloat16"):
         away = abs(losses[side] - losses["plain"])
-        figure.value(f"how far {side} is from the plain loop", away, "nats", at_most=0.02)
+        figure.value(f"how far {model}{side} is from the plain loop", away, "nats", at_most=0.02)
 
 
-def test_bleu_after_three_epochs_is_at_least_joeynmts(folder: Path, figure: Any) -> None:
+@pytest.mark.parametrize("model", ["", "transformer-"])
+def test_bleu_after_three_epochs_is_at_least_joeynmts(model: str, folder: Path, figure: Any) -> None:
     if find_spec("joeynmt") is None:
         pytest.skip("JoeyNMT is not installed")
-    lab, joey = (trained(side, 0, folder) for side in ("float32", "joey"))
+    lab, joey = (trained(model + side, 0, folder) for side in ("float32", "joey"))
     figure.ratio(
-        f"BLEU of beam-5 after {EPOCHS} epochs of Multi30k",
+        f"BLEU of beam-5 after {EPOCHS} epochs of Multi30k{', transformer_tiny' if model else ''}",
         lab=lab["bleu"],
         peer=joey["bleu"],
         unit="BLEU",

@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.whole_multi30k SIDE SEED EPOCHS FOLDER
 
-SIDE is "plain", "float32", "bfloat16" or "joey". All train on the same random batches of 125 pairs, with every step
+SIDE is "plain", "float32", "bfloat16" or "joey", of the recurrent model, or one of these behind "transformer-", of
+``transformer_tiny`` (Adam at 1e-3 then). All train on the same random batches of 125 pairs, with every step
 forced and Adam at 2e-3; the model is the one of lab that is closest to Joey's; each side draws its own dropout.
 ``FOLDER/SIDE-SEED-EPOCHS.json`` holds seconds and tokens of training, the loss of a word of the validation split with
 every step forced (not JoeyNMT's), and BLEU of its translations by beam search of width 5 (not the plain loop's, which
@@ -37,9 +38,23 @@ from tests.benchmarks.test_sequence_training import (
     model_of,
     plain_step,
 )
+from tests.benchmarks.test_transformer_training import (
+    PlainTransformer,
+    lab_loss,
+    lowered_loss,
+    plain_loss,
+    transformer,
+)
 
-LR, BEAM, LONGEST, AT_ONCE = 2e-3, 5, 40, 64
-STEPS = {"plain": plain_step, "float32": lab_step, "bfloat16": lowered(lab_step)}
+LR, TRANSFORMER_LR, BEAM, LONGEST, AT_ONCE = 2e-3, 1e-3, 5, 40, 64
+STEPS = {
+    "plain": plain_step,
+    "float32": lab_step,
+    "bfloat16": lowered(lab_step),
+    "transformer-plain": plain_loss,
+    "transformer-float32": lab_loss,
+    "transformer-bfloat16": lowered_loss,
+}
 
 
 def main() -> None:
@@ -55,20 +70,30 @@ def main() -> None:
 def _result(side: str, seed: int, epochs: int) -> dict[str, Any]:
     data = multi30k(source="fr", target="en")
     torch.manual_seed(seed)
-    model: Any = JoeyTranslation(data, lr=LR) if side == "joey" else model_of(data, **AS_JOEYS)
-    train = model.train if side == "joey" else _trainer(side, model)
+    model = _model(side, data)
+    train = model.train if side.endswith("joey") else _trainer(side, model)
     torch.manual_seed(100 + seed)
     result = _trained(train, _batches(data, seed, epochs))
     with torch.no_grad():
-        if side == "joey":
+        if side.endswith("joey"):
             return {**result, **_bleu(data, lambda source: model.translate(source, BEAM, LONGEST))}
         model.eval()
-        result["valid_loss"] = _loss(data, model)
-        return result if side == "plain" else {**result, **_bleu(data, lambda source: _searched(model, source))}
+        result["valid_loss"] = _loss(data, model, plain_loss if side == "transformer-plain" else plain_step)
+        return result if side.endswith("plain") else {**result, **_bleu(data, lambda source: _searched(model, source))}
+
+
+def _model(side: str, data: Any) -> Any:
+    """Return the model of a side, untrained."""
+    if side.startswith("transformer"):
+        if side.endswith("joey"):
+            return JoeyTranslation(data, lr=TRANSFORMER_LR, model="transformer")
+        return PlainTransformer(data) if side.endswith("plain") else transformer(data)
+    return JoeyTranslation(data, lr=LR) if side == "joey" else model_of(data, **AS_JOEYS)
 
 
 def _trainer(side: str, model: Any) -> Callable[[Any], float]:
-    optimizer = (torch.optim.Adam if side == "plain" else adam)(model.parameters(), lr=LR)
+    rate = TRANSFORMER_LR if side.startswith("transformer") else LR
+    optimizer = (torch.optim.Adam if side.endswith("plain") else adam)(model.parameters(), lr=rate)
 
     def train(batch: Any) -> float:
         loss = STEPS[side](model, batch)
@@ -95,13 +120,13 @@ def _trained(train: Callable[[Any], float], batches: Iterator[Any]) -> dict[str,
     return {"seconds": time.perf_counter() - started, "tokens": tokens}
 
 
-def _loss(data: Any, model: Any) -> float:
-    """Return the mean loss per word of the validation split, by the plain loop for every side."""
+def _loss(data: Any, model: Any, loss: Callable[[Any, Any], Tensor]) -> float:
+    """Return the mean loss per word of the validation split."""
     total = words = 0.0
     for start in range(0, len(data.valid), BATCH):
         batch = data.valid.__getitems__(list(range(start, min(start + BATCH, len(data.valid)))))
         count = int((batch.target != PAD).sum())
-        total += count * float(plain_step(model, batch))
+        total += count * float(loss(model, batch))
         words += count
     return total / words
 
