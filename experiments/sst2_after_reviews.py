@@ -1,50 +1,57 @@
 """Does a classifier of sentiment gain from a language model that first read film reviews?
 
-The language model reads 2,000 reviews without their labels, once for all arms and seeds; the classifier learns from
-phrases of the Stanford Sentiment Treebank (SST-2). Needs LAB_DATA. With five seeds, no difference was shown: test
-accuracy 0.817 without the language model and 0.804 with it, 95 % interval of the difference -0.040 to 0.014.
+A small GPT reads 2,000 reviews without their labels, once for all arms and seeds; the classifier has the same blocks
+and learns from 1,000 labelled phrases of the Stanford Sentiment Treebank (SST-2). Arms: from scratch, from the language
+model, and from it with its blocks frozen. Needs LAB_DATA. All 60,614 phrases, for which one epoch is enough:
+
+    lab run experiments/sst2_after_reviews.py --set dataset.max_examples=null --epochs 1
+
+With 1,000 labels it gains: test accuracy 0.603 from scratch, 0.674 after the reviews, +0.071 with a 95 % interval from
+0.044 to 0.098 (five seeds); with frozen blocks 0.574. A recurrent network of one layer gained nothing.
 """
 
 from lab import Experiment, Study, use
 
 
 def language_model() -> Experiment:
-    """Return the pretraining: 1.4 million words, with an adaptive softmax."""
+    """Return the pretraining: 1.4 million words, of which the 8,000 most frequent are known."""
     return Experiment(
-        dataset=use("text", corpus="movie_reviews", bptt=32, max_size=20_000, min_freq=2),
-        architecture=use("rnn_lm", hidden_size=128, layers=1, dropout=0.2, cutoffs=(2_000, 8_000)),
-        loss="projected_nll",
+        dataset=use("text", corpus="movie_reviews", bptt=64, max_size=8_000, min_freq=2),
+        architecture=use("gpt", layers=2, width=128, heads=4),
+        loss="sequence_nll",
         sampler="streams",
         valid_sampler="streams",
         stepper=use("next_token", clip=1.0),
         optimizer="adam",
         callbacks=["one_cycle"],
         metrics=["next_token_perplexity"],
-        lr=1e-2,
-        batch_size=64,
+        lr=1e-3,
+        batch_size=32,
         epochs=2,
     )
 
 
+start = use("start_from", pretraining=language_model)
 base = Experiment(
-    dataset=use("labelled_text", corpus="sst2"),
+    dataset=use("labelled_text", corpus="sst2", max_examples=1_000),
     architecture=use(
         "text_classifier",
-        encoder=use("rnn_lm", hidden_size=128, layers=1),
-        pooling="concat",
+        encoder=use("gpt", layers=2, heads=4),
+        pooling="mean",
         embedding_dim=128,
         head_size=50,
-        dropout=0.2,
+        dropout=0.1,
     ),
     loss="cross_entropy",
     sampler="sortish",
     optimizer="adam",
     callbacks=["one_cycle"],
     metrics=["accuracy"],
-    lr=3e-3,
-    batch_size=64,
-    epochs=1,
+    lr=1e-3,
+    batch_size=32,
+    epochs=10,
 )
 study = Study(base, seeds=5, compare="test_accuracy").swap(
-    "callbacks", {"after film reviews": ["one_cycle", use("start_from", pretraining=language_model)]}
+    "callbacks",
+    {"after film reviews": ["one_cycle", start], "and its blocks frozen": ["one_cycle", start, use("freeze", to=-1)]},
 )
