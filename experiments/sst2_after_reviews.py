@@ -8,7 +8,7 @@ model, and from it with its blocks frozen. Needs LAB_DATA. All 60,614 phrases, f
 
 With 1,000 labels it gains: test accuracy 0.603 from scratch, 0.674 after the reviews, +0.071 with a 95 % interval from
 0.044 to 0.098 (five seeds); with frozen blocks 0.574. With all labels 0.784 and 0.795: +0.011 from -0.007 to 0.030, no
-difference shown. A recurrent network of one layer gained nothing from either.
+difference shown. A recurrent network of one layer gained nothing then, either (docs/language-models.md).
 """
 
 from lab import Experiment, Study, use
