@@ -1,14 +1,21 @@
 """Which regularizer of AWD-LSTM matters? Each is left out once, as in the paper's table, at a small size.
 
-Merity et al. 2017, table 4. Nothing is downloaded: the text is Python's own help. Penn Treebank, with LAB_DATA set:
+Merity et al. 2017, table 4. Nothing is downloaded: the text is the first 300 paragraphs of Python's own help, 10,000
+tokens, which a net of 0.7 million weights can learn by heart; a run takes a minute or two. With `--seeds 5` every
+removal hurts in the mean, and three beyond their interval: embedding dropout, output dropout and the average of
+weights (docs/language-models.md).
 
-    lab run experiments/awd_ablation.py --set dataset.corpus=ptb
+A net that has no time to learn its text by heart is better without them: on all of the text, perplexity after 15 epochs
+was 37.5 with all, 36.9 without weight drop, 36.0 without embedding dropout and 36.3 without input dropout (one seed):
+
+    lab run experiments/awd_ablation.py --set dataset.max_lines=null --epochs 15
+    lab run experiments/awd_ablation.py --set dataset.corpus=ptb --set dataset.max_lines=null --epochs 15
 """
 
 from lab import Experiment, Study, use
 
 base = Experiment(
-    dataset=use("text", corpus="embedded", bptt=32),
+    dataset=use("text", corpus="embedded", bptt=32, max_lines=300),
     architecture=use("awd_lstm_small", weight_dropout=0.3),
     loss="sequence_nll",
     sampler=use("streams", vary=True),
@@ -19,7 +26,7 @@ base = Experiment(
     metrics=["next_token_perplexity"],
     lr=20.0,
     batch_size=32,
-    epochs=15,
+    epochs=150,
 )
 study = (
     Study(base, seeds=3)
