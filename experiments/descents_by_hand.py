@@ -114,12 +114,14 @@ def descend(*, case: Name = "x², 0.2", run: lab.TaskRun) -> dict[str, float]:
     chosen = CASES[case]
     way = way_of(chosen, run.streams.generator("noise"))
     for number in range(0, len(way), max(chosen.steps // 50, 1)):
-        run.log(
-            epoch=number, slope=float(slope_at(chosen, way[number]).norm()), height=float(chosen.surface(way[number]))
-        )
+        run.log(epoch=number, **steepness(chosen, way[number]))
     draw(run, case, way)
-    slope, height = float(slope_at(chosen, way[-1]).norm()), float(chosen.surface(way[-1]))
-    return {"slope": slope, "height": height, **dict(zip(("first", "second"), way[-1].tolist(), strict=False))}
+    return {**steepness(chosen, way[-1]), **dict(zip(("first", "second"), way[-1].tolist(), strict=False))}
+
+
+def steepness(case: Case, point: Tensor) -> dict[str, float]:
+    """Return the slope and the height of the surface at a point (D,)."""
+    return {"slope": float(slope_at(case, point).norm()), "height": float(case.surface(point))}
 
 
 def draw(run: lab.TaskRun, name: Name, way: Tensor) -> None:

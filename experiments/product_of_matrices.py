@@ -1,4 +1,4 @@
-"""How large must the numbers of random matrices be, so that a product of a hundred neither explodes nor vanishes?
+"""Does a product of a hundred random matrices explode or vanish, and at which size of their numbers does it stay?
 
 *Dive into Deep Learning*, section 4.8 of the second Chinese edition: a hundred matrices of 4 by 4 with entries from
 N(0, 1), multiplied, have entries of about 1e26 in the book's print. A deviation of a half, one over the root of the

@@ -1,4 +1,4 @@
-"""What does it cost to multiply two matrices number by number, or column by column?
+"""Is a product of two matrices slower number by number, or column by column, and by how much?
 
 *Dive into Deep Learning*, section 11.5 of the second Chinese edition, which explains minibatches by it: two matrices of
 256 rows, multiplied by element, by column, at once, and in blocks of 64 columns. The book prints 0.017, 0.459, 51.6 and

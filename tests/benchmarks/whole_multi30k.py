@@ -55,8 +55,6 @@ STEPS = {
     "transformer-float32": lab_loss,
     "transformer-bfloat16": lowered_loss,
 }
-
-
 # lab's Transformer has no step-by-step form that the plain loop could drive, as the recurrent one has
 LOSSES = {"transformer-plain": plain_loss, "transformer-float32": lab_loss, "transformer-bfloat16": lab_loss}
 
