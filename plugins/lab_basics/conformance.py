@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab import Experiment, use
+from lab.cache import cache_folder
 from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_basics.points import MLP, PointsData, Task, points
 
@@ -102,6 +103,17 @@ class Values(Points):
         return batch[-1].clone()
 
 
+def _pretraining() -> Experiment:
+    """Return a small experiment whose model is that of ``Classes``."""
+    return Experiment(
+        dataset=use("points", count=COUNT, input_size=WIDTH, classes=CLASSES),
+        architecture=use("mlp", hidden_size=8),
+        loss="cross_entropy",
+        batch_size=8,
+        epochs=1,
+    )
+
+
 def support() -> ConformanceSupport:
     """Return the example data and how components are tried whose signature does not say enough."""
     return ConformanceSupport(
@@ -110,6 +122,11 @@ def support() -> ConformanceSupport:
             "callbacks.inverse_sqrt": ComponentCase(use("inverse_sqrt", warmup_steps=4)),
             "callbacks.torch_schedule": ComponentCase(
                 use("torch_schedule", scheduler=use("exponential_lr", gamma=0.9), every="step")
+            ),
+            "callbacks.body_from": ComponentCase(
+                use("body_from", pretraining=_pretraining, runs=str(cache_folder() / "conformance-runs")),
+                examples=("classes",),
+                exceptions={"test_leaves_the_process_alone": "it trains a run, before which lab configures torch"},
             ),
             "architectures.mean_of": ComponentCase(TWO, examples=("classes",)),
             "callbacks.members_from_runs": ComponentCase(

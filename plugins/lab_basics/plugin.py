@@ -139,9 +139,10 @@ def lab_metrics() -> dict[str, Any]:
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """Initial weights, schedules, checkpoints, stopping, averaging, logging."""
+    """Initial weights, those of another run, schedules, checkpoints, stopping, averaging, logging."""
     return {
         "activation_stats": "lab_basics.hooks:ActivationStats",
+        "body_from": "lab_basics.pretraining:BodyFrom",
         "checkpoint": "lab.training.checkpoint:Checkpoint",
         "clr": "lab_basics.schedules:CircularLR",
         "cos_anneal": "lab_basics.schedules:CosAnneal",

@@ -1,10 +1,13 @@
-"""Base class of callbacks that take weights from another run, which is trained first if it is not there."""
+"""Weights from another run, which is trained first if it is not there: a base class of callbacks, and ``body_from``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
 
 from lab.errors import LabError, ParameterError, StudyError
 from lab.training.callback import Callback
@@ -15,7 +18,12 @@ if TYPE_CHECKING:
     from lab.study.store import Store
     from lab.training import Learner
 
-__all__ = ["FromRun"]
+__all__ = ["BodyFrom", "FromRun", "copy_body"]
+
+OUTPUTS = ("fc", "output")
+"""Names of last layers, which may be for other classes."""
+
+MAX_LINES = 5
 
 
 class FromRun(Callback):
@@ -131,3 +139,86 @@ class FromRun(Callback):
         if run.status != "finished":
             raise LabError(f"the pretraining {run.status}", where=f"run {run.key}", hint=f"lab runs show {run.key}")
         return str(run.key)
+
+
+class BodyFrom(FromRun):
+    """Begin with the weights that a model of another run has learned, without its last layer if the classes differ.
+
+    A model with a ``body``, such as ``transfer``, ``logits_head``, ``fcn`` or ``style_picture``, takes the weights for
+    that; any other model for itself. Both must have the same architecture, but for a last layer ``fc`` or ``output``:
+    where it is for other classes it keeps its initial weights, which is logged. Of the run's model, either the whole or
+    its ``body`` must fit. A model to which weights are not all has a method ``take_body(source, data)``, which is given
+    the trained model and the data, and returns how many numbers it took.
+
+    Name the run by its key, or give the experiment of the pretraining: it is trained once in the same folder of runs,
+    before the first run that needs it, and found by all others.
+
+    Args:
+        run: key of a finished run, or its first digits.
+        pretraining: a function without parameters that returns the experiment to train first, instead of ``run``.
+        settings: changes of the pretraining, written as after ``--set``: ``["epochs=1"]``.
+        seed: of the pretraining; None is the seed of the run, so that every seed has a net of its own.
+        runs: folder of runs; None for that of this run.
+
+    Raises:
+        ParameterError: neither or both of ``run`` and ``pretraining`` are given, or ``settings`` without the latter.
+        StudyError: the pretraining has no such settings.
+        LabError: the run is gone or not finished, or its model is of another architecture.
+    """
+
+    def take(self, learner: Learner, source: Learner) -> None:
+        model: Any = learner.model
+        kept: list[str] = []
+        if callable(getattr(model, "take_body", None)):
+            count = model.take_body(source.model, learner.data)
+        else:
+            body = getattr(model, "body", None)
+            count, kept = copy_body(body if isinstance(body, nn.Module) else model, source.model)
+        layer = f"; {', '.join(kept)} is for other classes and keeps its initial weights" if kept else ""
+        learner.say(f"body_from: {count:,} numbers of a {type(source.model).__name__}{layer}")
+
+
+@torch.no_grad()
+def copy_body(body: nn.Module, source: nn.Module) -> tuple[int, list[str]]:
+    """Copy the weights of a trained model, or of its ``body``, into ``body``; a last layer for other classes stays.
+
+    Returns:
+        How many numbers were copied, and the names of last layers that keep theirs.
+
+    Raises:
+        LabError: neither has all the weights in the same sizes; nothing was copied.
+    """
+    here = body.state_dict()
+    # A detector or a model of masks has a body of its own.
+    candidates = [each for each in (source, getattr(source, "body", None)) if isinstance(each, nn.Module)]
+    problems: list[list[str]] = []
+    for candidate in candidates:
+        there = candidate.state_dict()
+        kept = [name for name in OUTPUTS if not _same_sizes(name, here, there)]
+        wanted = {name: value for name, value in here.items() if name.partition(".")[0] not in kept}
+        problems.append(_unlike(wanted, there))
+        if not problems[-1]:
+            body.load_state_dict({name: there[name] for name in wanted}, strict=False)
+            return sum(value.numel() for value in wanted.values()), kept
+    raise LabError(
+        f"the {type(body).__name__} cannot begin with the weights of a {type(source).__name__}",
+        where="callback 'body_from'",
+        hint="\n".join(min(problems, key=len)[:MAX_LINES]) + "\ngive it the architecture of the run: lab runs show KEY",
+    )
+
+
+def _same_sizes(layer: str, here: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> bool:
+    """Return whether a layer that ``here`` has is in ``there`` with the same sizes; True if ``here`` has no such."""
+    own = {name: value for name, value in here.items() if name.partition(".")[0] == layer}
+    return all(name in there and there[name].shape == value.shape for name, value in own.items())
+
+
+def _unlike(here: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> list[str]:
+    """Return sentences on weights that ``there`` lacks or has in other sizes."""
+    lines = [] if here else ["it has no weights but its last layer"]
+    for name, value in here.items():
+        if name not in there:
+            lines.append(f"the run has no weights '{name}'")
+        elif there[name].shape != value.shape:
+            lines.append(f"'{name}' is {tuple(there[name].shape)} there and {tuple(value.shape)} here")
+    return lines

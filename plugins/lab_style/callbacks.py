@@ -1,4 +1,4 @@
-"""The body from a net of another run, and the picture after every epoch as files."""
+"""The picture after every epoch as files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab_basics.monitor import finished_epoch
-from lab_basics.pretraining import FromRun
 
 from lab import Callback
 from lab.errors import LabError
@@ -19,42 +18,9 @@ if TYPE_CHECKING:
 
     from lab import Learner
 
-__all__ = ["PICTURES", "BodyFrom", "PictureByEpoch"]
+__all__ = ["PICTURES", "PictureByEpoch"]
 
 PICTURES = "pictures.json"
-
-
-class BodyFrom(FromRun):
-    """Give the body of ``style_picture`` the weights of another run: of a classifier, a detector or a model of masks.
-
-    The body must have the architecture of that run, without its last layer. Content and style are then compared by its
-    features. Name the run by its key, or give the experiment of the pretraining: it is trained once in the same folder
-    of runs, before the first run that needs it, and found by all others.
-
-    Args:
-        run: key of a finished run, or its first digits.
-        pretraining: a function without parameters that returns the experiment to train first, instead of ``run``.
-        settings: changes of the pretraining, written as after ``--set``: ``["epochs=1"]``.
-        seed: of the pretraining; None is the seed of the run, so that every seed has a net of its own.
-        runs: folder of runs; None for that of this run.
-
-    Raises:
-        ParameterError: neither or both of ``run`` and ``pretraining`` are given, or ``settings`` without the latter.
-        StudyError: the pretraining has no such settings.
-        LabError: the run is gone or not finished, or the body is of another architecture.
-    """
-
-    def check(self, learner: Learner) -> None:  # type: ignore[override]
-        if not isinstance(learner.model, StylePicture):
-            raise LabError("the callback 'body_from' needs a picture", where=type(learner.model).__name__)
-        super().check(learner)
-
-    def take(self, learner: Learner, source: Learner) -> None:
-        model: Any = learner.model
-        data: Any = learner.data
-        count = model.load_body(source.model)
-        model.set_targets(data.content.to(learner.device), data.style.to(learner.device))
-        learner.say(f"body_from: {count:,} numbers of a {type(source.model).__name__}")
 
 
 class PictureByEpoch(Callback):

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab import Experiment, use
-from lab.cache import cache_folder
+from lab import use
 from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_style.data import StyleBatch, StyleData, two_pictures
 from lab_style.losses import style_loss
@@ -43,17 +42,6 @@ class SomeStyle(Example):
         return StyleBatch(torch.cat([batch.content, batch.content], 1), batch.target)
 
 
-def _pretraining() -> Experiment:
-    """Return a small experiment whose model has the body of ``SomeStyle``."""
-    return Experiment(
-        dataset=use("two_pictures", height=16, width=20, steps=1),
-        architecture="style_picture",
-        loss="style_loss",
-        batch_size=1,
-        epochs=1,
-    )
-
-
 def support() -> ConformanceSupport:
     """Return the example data and how each component is tried."""
     case = ComponentCase(examples=("some_style",))
@@ -67,11 +55,6 @@ def support() -> ConformanceSupport:
         examples={"some_style": SomeStyle},
         cases={
             **dict.fromkeys(named, case),
-            "callbacks.body_from": ComponentCase(
-                use("body_from", pretraining=_pretraining, runs=str(cache_folder() / "conformance-runs")),
-                examples=("some_style",),
-                exceptions={"test_leaves_the_process_alone": "it trains a run, before which lab configures torch"},
-            ),
             "datasets.two_pictures": ComponentCase(use("two_pictures", height=16, width=20), exceptions=same),
         },
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 from lab_basics.hooks import Hooks
+from lab_basics.pretraining import copy_body
 from torch import Tensor, nn
 
 from lab import part
-from lab.errors import LabError, ParameterError, ShapeError
+from lab.errors import ParameterError, ShapeError
 
 __all__ = ["RandomBody", "StylePicture", "gram", "roughness"]
 
@@ -139,28 +140,18 @@ class StylePicture(nn.Module):
         for number, name in enumerate(self.style_layers):
             self.register_buffer(f"style{number}", gram(found[name]))
 
-    @torch.no_grad()
-    def load_body(self, source: nn.Module) -> int:
-        """Copy the weights of a trained network, or of its ``body``, and return their number; targets stay.
+    def take_body(self, source: nn.Module, data: Any) -> int:
+        """Take the weights of a trained network for the body, and compute the targets of ``data`` anew by them.
+
+        Returns:
+            The number of weights.
 
         Raises:
             LabError: the network lacks weights of the body, or has them in other sizes.
         """
-        here = self.body.state_dict()
-        # A detector or a model of masks has a body of its own.
-        candidates = [each for each in (source, getattr(source, "body", None)) if isinstance(each, nn.Module)]
-        problems: list[list[str]] = []
-        for candidate in candidates:
-            there = candidate.state_dict()
-            problems.append(_unlike(here, there))
-            if not problems[-1]:
-                self.body.load_state_dict({name: there[name] for name in here})
-                return sum(value.numel() for value in here.values())
-        raise LabError(
-            f"the body is not that of a {type(source).__name__}",
-            where="architecture 'style_picture', parameter 'body'",
-            hint="\n".join(min(problems, key=len)[:5]) + "\ngive it the architecture of the run: lab runs show KEY",
-        )
+        count, _ = copy_body(self.body, source)
+        self.set_targets(data.content.to(self.picture.device), data.style.to(self.picture.device))
+        return count
 
     @torch.no_grad()
     def clamp_(self, data: Any) -> None:
@@ -203,17 +194,6 @@ class StylePicture(nn.Module):
         super().train(mode)
         self.body.eval()
         return self
-
-
-def _unlike(here: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> list[str]:
-    """Return sentences on weights that ``there`` lacks or has in other sizes."""
-    lines = []
-    for name, value in here.items():
-        if name not in there:
-            lines.append(f"the run has no weights '{name}'")
-        elif there[name].shape != value.shape:
-            lines.append(f"'{name}' is {tuple(there[name].shape)} there and {tuple(value.shape)} here")
-    return lines
 
 
 def _relative(found: Tensor, wanted: Tensor) -> Tensor:

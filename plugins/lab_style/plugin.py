@@ -43,11 +43,8 @@ def lab_metrics() -> dict[str, Any]:
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """A body from another run, and the picture by epoch."""
-    return {
-        "body_from": "lab_style.callbacks:BodyFrom",
-        "picture_by_epoch": "lab_style.callbacks:PictureByEpoch",
-    }
+    """The picture by epoch."""
+    return {"picture_by_epoch": "lab_style.callbacks:PictureByEpoch"}
 
 
 @hookimpl

@@ -254,7 +254,13 @@ def cifar10_corpus() -> Corpus:
     )
 
 
-def cifar10(*, path: str | None = None, held_out: Sequence[str] = (), max_examples: int | None = None) -> ImageData:
+def cifar10(
+    *,
+    path: str | None = None,
+    held_out: Sequence[str] = (),
+    size: int | None = None,
+    max_examples: int | None = None,
+) -> ImageData:
     """CIFAR-10 (Krizhevsky 2009): ten classes, 32 × 32 pixels; the test pictures validate.
 
     Args:
@@ -262,9 +268,11 @@ def cifar10(*, path: str | None = None, held_out: Sequence[str] = (), max_exampl
             pickles are not executed), or a zip of pictures ``train/<class>/…`` and ``test/<class>/…``; None takes the
             first of these in the data directory.
         held_out: classes that are not used.
+        size: edge in pixels to upscale to, for larger networks; None keeps 32.
         max_examples: use only N pictures of each split.
     """
     require_count("max_examples", max_examples, 1, "dataset 'cifar10'")
+    require_size(size, "dataset 'cifar10'")
     source = Path(path) if path else _cifar_path()
     splits = _cifar_batches(source) if source.is_dir() and _batches(source) else _cifar_pictures(source)
     unknown = [name for name in held_out if name not in CIFAR_CLASSES]
@@ -279,7 +287,7 @@ def cifar10(*, path: str | None = None, held_out: Sequence[str] = (), max_exampl
         if max_examples is not None:
             # A random subset, since the first pictures of a split may be of few classes.
             rows = np.sort(np.random.default_rng(0).permutation(rows)[:max_examples])
-        kept.append((pixels[rows], target[rows]))
+        kept.append((_enlarged(pixels[rows], size), target[rows]))
     return image_data(kept, names, name=str(source))
 
 

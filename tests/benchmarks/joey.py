@@ -41,6 +41,33 @@ class JoeyTranslation:
         self.model.loss_function = ("crossentropy", 0.0)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=lr)
 
+    @torch.no_grad()
+    def take(self, ours: Any) -> None:
+        """Take the weights of lab's ``Transformer``; the rows of special words change places, as their ids do."""
+        theirs = self.model
+        theirs.src_embed.lut.weight.copy_(_rows(ours.source_embedding.weight))
+        theirs.trg_embed.lut.weight.copy_(_rows(ours.target_embedding.weight))
+        if theirs.decoder.output_layer.bias is not None:
+            theirs.decoder.output_layer.bias.copy_(_rows(ours.output.bias))
+        for block, layer in zip(ours.encoder, theirs.encoder.layers, strict=True):
+            _take_attention(layer.src_src_att, block.attention)
+            _take_feed_forward(layer.feed_forward, block)
+            layer.layer_norm.load_state_dict(block.attention_norm.state_dict())
+        for block, layer in zip(ours.decoder, theirs.decoder.layers, strict=True):
+            _take_attention(layer.trg_trg_att, block.attention)
+            _take_attention(layer.src_trg_att, block.cross)
+            _take_feed_forward(layer.feed_forward, block)
+            layer.x_layer_norm.load_state_dict(block.attention_norm.state_dict())
+            layer.dec_layer_norm.load_state_dict(block.cross_norm.state_dict())
+
+    @torch.no_grad()
+    def loss(self, batch: Any) -> float:
+        """Return the loss per token of a batch, without dropout."""
+        self.model.eval()
+        joeys = _batch(batch.source, batch.target)
+        loss, _, _, _ = self.model(return_type="loss", **vars(joeys))
+        return float(joeys.normalize(loss, normalization="tokens"))
+
     def train(self, batch: Any) -> float:
         """Train one step like Joey's ``TrainManager``, with the loss per token."""
         self.model.train()
@@ -68,6 +95,26 @@ class JoeyTranslation:
         labs = {joeys: ours for ours, joeys in _IDS.items()}
         rows = [[labs.get(token, token) for token in row] for row in found[back].tolist()]
         return [row[: row.index(2)] if 2 in row else row for row in rows]
+
+
+def _rows(rows: Tensor) -> Tensor:
+    """Return the rows (V, …) by lab's ids in the order of Joey's."""
+    order = torch.arange(len(rows))
+    for ours, joeys in _IDS.items():
+        order[joeys] = ours
+    return rows[order]
+
+
+def _take_attention(theirs: Any, ours: Any) -> None:
+    for name in ("query", "key", "value", "output"):
+        layer = theirs.output_layer if name == "output" else getattr(theirs, f"{name[0]}_layer")
+        layer.load_state_dict(getattr(ours, name).state_dict())
+
+
+def _take_feed_forward(theirs: Any, block: Any) -> None:
+    theirs.pwff_layer[0].load_state_dict(block.feed_forward.inner.state_dict())
+    theirs.pwff_layer[3].load_state_dict(block.feed_forward.outer.state_dict())
+    theirs.layer_norm.load_state_dict(block.feed_forward_norm.state_dict())
 
 
 def _batch(source: Tensor, target: Tensor | None) -> Any:

@@ -4,10 +4,10 @@
 
 SIDE is "plain", "float32", "bfloat16" or "joey", of the recurrent model, or one of these behind "transformer-", of
 ``transformer_tiny`` (Adam at 1e-3 then). All train on the same random batches of 125 pairs, with every step
-forced and Adam at 2e-3; the model is the one of lab that is closest to Joey's; each side draws its own dropout.
+forced and Adam at 2e-3; the recurrent model is the one of lab that is closest to Joey's, and the Transformers begin
+with the same weights, though the output of Joey's has no biases; each side draws its own dropout.
 ``FOLDER/SIDE-SEED-EPOCHS.json`` holds seconds and tokens of training, the loss of a word of the validation split with
-every step forced (not JoeyNMT's), and BLEU of its translations by beam search of width 5 (not the plain loop's, which
-has none).
+every step forced, and BLEU of its translations by beam search of width 5 (not the plain loop's, which has none).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tests.benchmarks.test_sequence_training import (
     plain_step,
 )
 from tests.benchmarks.test_transformer_training import (
-    PlainTransformer,
+    equal_plain,
     lab_loss,
     lowered_loss,
     plain_loss,
@@ -78,6 +78,7 @@ def _result(side: str, seed: int, epochs: int) -> dict[str, Any]:
     result = _trained(train, _batches(data, seed, epochs))
     with torch.no_grad():
         if side.endswith("joey"):
+            result["valid_loss"] = _loss(data, model, lambda model, batch: model.loss(batch))
             return {**result, **_bleu(data, lambda source: model.translate(source, BEAM, LONGEST))}
         model.eval()
         result["valid_loss"] = _loss(data, model, LOSSES.get(side, plain_step))
@@ -87,9 +88,13 @@ def _result(side: str, seed: int, epochs: int) -> dict[str, Any]:
 def _model(side: str, data: Any) -> Any:
     """Return the model of a side, untrained."""
     if side.startswith("transformer"):
+        # All sides begin with the same weights.
+        ours = transformer(data)
         if side.endswith("joey"):
-            return JoeyTranslation(data, lr=TRANSFORMER_LR, model="transformer")
-        return PlainTransformer(data) if side.endswith("plain") else transformer(data)
+            joey = JoeyTranslation(data, lr=TRANSFORMER_LR, model="transformer")
+            joey.take(ours)
+            return joey
+        return equal_plain(ours, data) if side.endswith("plain") else ours
     return JoeyTranslation(data, lr=LR) if side == "joey" else model_of(data, **AS_JOEYS)
 
 
@@ -122,7 +127,7 @@ def _trained(train: Callable[[Any], float], batches: Iterator[Any]) -> dict[str,
     return {"seconds": time.perf_counter() - started, "tokens": tokens}
 
 
-def _loss(data: Any, model: Any, loss: Callable[[Any, Any], Tensor]) -> float:
+def _loss(data: Any, model: Any, loss: Callable[[Any, Any], Tensor | float]) -> float:
     """Return the mean loss per word of the validation split."""
     total = words = 0.0
     for start in range(0, len(data.valid), BATCH):

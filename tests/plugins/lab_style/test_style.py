@@ -275,20 +275,19 @@ def test_a_body_takes_the_weights_of_a_trained_net_and_compares_by_them(data):
     trained = net(3, 7)
     model = make(data, body=net)
     before = model.style0.clone()
-    assert model.load_body(trained) == sum(value.numel() for value in model.body.state_dict().values())
+    assert model.take_body(trained, data) == sum(value.numel() for value in model.body.state_dict().values())
     assert torch.equal(model.body.stages[0][0].weight, trained.stages[0][0].weight)
-    model.set_targets(data.content, data.style)
     assert not torch.equal(model.style0, before)
     assert model(data.content)[0, 0] == 0
 
 
 def test_a_body_of_another_architecture_is_refused(data):
     model = make(data, body=net)
-    with pytest.raises(LabError, match="the body is not that of a CourseNet") as caught:
-        model.load_body(CourseNet(3, 7, widths=(4, 8), stem=3, norm="batch"))
+    with pytest.raises(LabError, match="cannot begin with the weights of a CourseNet") as caught:
+        model.take_body(CourseNet(3, 7, widths=(4, 8), stem=3, norm="batch"), data)
     assert "there and (" in caught.value.hint
-    with pytest.raises(LabError, match="the body is not that of a Linear"):
-        model.load_body(torch.nn.Linear(1, 1))
+    with pytest.raises(LabError, match="cannot begin with the weights of a Linear"):
+        model.take_body(torch.nn.Linear(1, 1), data)
 
 
 STUDY = '''"""Does a narrow net do as a body?"""

@@ -1,0 +1,130 @@
+"""``body_from``: a model begins with the weights of another run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from lab_basics.points import MLP
+from lab_basics.pretraining import copy_body
+from torch import Tensor, nn
+
+from lab import Experiment, Study, use
+from lab.errors import LabError
+
+
+class WithBody(nn.Module):
+    """A body and a head."""
+
+    def __init__(self, input_size: int, output_size: int, *, body: nn.Module | None = None) -> None:
+        super().__init__()
+        self.body = body or MLP(input_size, 3, hidden_size=8)
+        self.head = nn.Linear(3, output_size)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        output: Tensor = self.head(self.body(inputs))
+        return output
+
+
+def pretraining() -> Experiment:
+    """Six classes."""
+    return Experiment(
+        dataset=use("points", classes=6),
+        architecture=use("mlp", hidden_size=8),
+        loss="cross_entropy",
+        batch_size=16,
+        epochs=2,
+    )
+
+
+def study(architecture: Any = "mlp", *, classes: int = 6, **changes: Any) -> Study:
+    settings = {
+        "dataset": use("points", classes=classes),
+        "architecture": use(architecture, hidden_size=8) if architecture == "mlp" else use(architecture),
+        "loss": "cross_entropy",
+        "callbacks": [use("body_from", pretraining=pretraining)],
+        "metrics": ["accuracy"],
+        # A rate so small that the run ends with what it began with.
+        "optimizer": use("sgd"),
+        "lr": 1e-30,
+        "batch_size": 16,
+        "epochs": 1,
+    }
+    return Study(Experiment(**{**settings, **changes}), seeds=1, name="question")
+
+
+def weights(runs, key):
+    from safetensors.torch import load_file
+
+    return load_file(runs / ".store" / key / "model.safetensors")
+
+
+def pretrained_key(runs, own):
+    [key] = {path.parent.name for path in runs.glob(".store/*/result.json")} - {own}
+    return key
+
+
+def test_a_model_of_the_same_architecture_begins_with_all_weights_of_the_pretraining(tmp_path):
+    [run] = study().run(runs=tmp_path).runs
+    source, own = weights(tmp_path, pretrained_key(tmp_path, run.key)), weights(tmp_path, run.key)
+    assert all(torch.equal(own[name], source[name]) for name in source)
+
+
+def test_a_last_layer_for_other_classes_keeps_its_initial_weights_and_this_is_logged(tmp_path, caplog):
+    [run] = study(classes=2).run(runs=tmp_path).runs
+    source, own = weights(tmp_path, pretrained_key(tmp_path, run.key)), weights(tmp_path, run.key)
+    assert torch.equal(own["hidden.0.weight"], source["hidden.0.weight"])
+    assert own["output.weight"].shape != source["output.weight"].shape
+    assert "output is for other classes and keeps its initial weights" in caplog.text
+
+
+def test_a_model_with_a_body_takes_the_weights_for_that(tmp_path):
+    [run] = study(WithBody).run(runs=tmp_path).runs
+    source, own = weights(tmp_path, pretrained_key(tmp_path, run.key)), weights(tmp_path, run.key)
+    assert torch.equal(own["body.hidden.0.weight"], source["hidden.0.weight"])
+    assert own["body.output.weight"].shape == (3, 8)
+
+
+def test_of_a_run_whose_model_has_a_body_the_body_is_taken():
+    source, model = WithBody(4, 2), MLP(4, 3, hidden_size=8)
+    count, kept = copy_body(model, source)
+    assert (count, kept) == (4 * 8 + 8 + 8 * 3 + 3, [])
+    assert torch.equal(model.output.weight, source.body.output.weight)
+
+
+def test_the_pretraining_is_trained_once_for_all_arms_that_begin_with_it(tmp_path):
+    two = study().swap("lr", {"fast": 0.1})
+    two.run(runs=tmp_path)
+    assert len(list(tmp_path.glob(".store/*/result.json"))) == 3
+
+
+def test_the_arm_without_it_begins_with_the_same_numbers_as_without_any_pretraining(tmp_path):
+    [plain] = study(callbacks=[]).run(runs=tmp_path / "plain").runs
+    found = study().remove("callbacks.body_from").run(runs=tmp_path / "both").runs
+    [without] = [run for run in found if run.arm == "no body_from"]
+    first, second = (
+        json.loads((each.folder / "result.json").read_text())["metrics"]["valid_loss"] for each in (plain, without)
+    )
+    assert first == second
+
+
+def test_the_body_of_another_architecture_is_refused_and_nothing_is_copied():
+    model, source = MLP(4, 3, hidden_size=8), MLP(4, 3, hidden_size=9)
+    before = model.hidden[0].weight.clone()
+    with pytest.raises(LabError, match="the MLP cannot begin with the weights of a MLP") as caught:
+        copy_body(model, source)
+    assert "'hidden.0.weight' is (9, 4) there and (8, 4) here" in str(caught.value.hint)
+    assert torch.equal(model.hidden[0].weight, before)
+
+
+def test_a_model_that_is_a_last_layer_alone_has_nothing_to_take():
+    class Only(nn.Module):
+        def __init__(self, classes: int) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, classes)
+
+    with pytest.raises(LabError) as caught:
+        copy_body(Only(2), Only(3))
+    assert "no weights but its last layer" in str(caught.value.hint)
