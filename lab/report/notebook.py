@@ -21,7 +21,7 @@ from lab.errors import StoreError
 from lab.notebook import Output, bar
 from lab.report.cells import difference_cells, effect_cells, has_intervals, score_cell, short_verdict
 from lab.report.live import MAX_ARMS_SHOWN, MAX_SEEDS_SHOWN, Display
-from lab.report.terminal import lines_below, notes_of, print_results
+from lab.report.terminal import lines_below, print_results
 from lab.study.compare import ArmComparison, Effect
 from lab.study.notes import notes_of_plan
 
@@ -177,10 +177,7 @@ def _plan_notes(plan: Plan) -> list[str]:
     noted = notes_of_plan(plan)
     lines = [f"examples: {line}" for line in noted.size_lines()]
     lines += [f"data: {note}" for note in noted.data_lines()]
-    for note, arms in notes_of(plan).items():
-        who = "" if len(arms) == len(plan.checks) else f"{', '.join(arms)}: "
-        lines.append(f"note: {who}{note}")
-    return lines
+    return lines + [f"note: {line}" for line in noted.arm_lines()]
 
 
 # --- results ----------------------------------------------------------------------------------------------------------

@@ -42,7 +42,6 @@ from lab.study.notes import notes_of_plan
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
 from lab.study.study import Arm
-from lab.study.task import task_notes
 
 __all__ = ["lines_below", "print_plan", "print_results", "sections_of"]
 
@@ -97,9 +96,8 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
         console.print(f"examples: {escape(line)}", highlight=False)
     for note in noted.data_lines():
         console.print(f"data: {escape(note)}", highlight=False)
-    for note, names in notes_of(plan).items():
-        prefix = "" if len(names) == len(plan.checks) else f"{', '.join(names)}: "
-        console.print(f"note: {escape(prefix + note)}", highlight=False)
+    for line in noted.arm_lines():
+        console.print(f"note: {escape(line)}", highlight=False)
     unpaired = [name for name, check in plan.checks.items() if not check.is_paired]
     if unpaired:
         console.print(
@@ -114,11 +112,8 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
         )
     if plan.study.searching is not None:
         console.print(describe_search(plan.study.searching), highlight=False)
-    tasks = [arm.experiment.task for arm in plan.arms if arm.experiment.task is not None]
-    if tasks:
+    if any(arm.experiment.task is not None for arm in plan.arms):
         console.print("note: runs of a training function are paired by their seed alone")
-    for note in dict.fromkeys(note for task in tasks for note in task_notes(task)):
-        console.print(f"note: {escape(note)}", highlight=False)
     if plan.completed:
         console.print(
             f"finished runs that get a metric or observer of this study from what they stored: {len(plan.completed)}",
@@ -138,15 +133,6 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
     return ", ".join(names[:MAX_NAMES]) + more
-
-
-def notes_of(plan: Plan) -> dict[str, list[str]]:
-    """Return the notes of the rehearsals, each with its arms."""
-    found: dict[str, list[str]] = {}
-    for name, check in plan.checks.items():
-        for note in check.notes:
-            found.setdefault(note, []).append(name)
-    return found
 
 
 def _arms_to_show(plan: Plan) -> Sequence[Arm]:

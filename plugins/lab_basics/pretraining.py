@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from lab.errors import LabError, ParameterError, StudyError
 from lab.training.callback import Callback
+from lab.training.progress import describe_epoch
 from lab.training.rng import global_random_state, set_global_random_state
 
 if TYPE_CHECKING:
     from lab import Experiment, Study
-    from lab.study.store import Store
+    from lab.study.run import Run, RunProgress
+    from lab.study.store import RunRecord, Store
     from lab.training import Learner
 
 __all__ = ["BodyFrom", "FromRun", "copy_body"]
@@ -104,7 +106,7 @@ class FromRun(Callback):
         try:
             folder = self._folder(learner) or Path("runs")
             seed = learner.streams.seed_of_run if self.seed is None else self.seed
-            source = load(self.run or self._pretrained(folder, seed), folder)
+            source = load(self.run or self._pretrained(folder, seed, learner.say), folder)
         finally:
             set_global_random_state(state, learner.device)
         self.take(learner, source)
@@ -133,12 +135,34 @@ class FromRun(Callback):
             raise StudyError(problems, where=where)
         return study
 
-    def _pretrained(self, folder: Path, seed: int) -> str:
+    def _pretrained(self, folder: Path, seed: int, say: Callable[[str], None]) -> str:
         """Return the key of the pretraining, which is trained unless it is found."""
-        [run] = self._study(seed).run(runs=folder).runs
+        [run] = self._study(seed).run(runs=folder, listener=_Told(say)).runs
         if run.status != "finished":
             raise LabError(f"the pretraining {run.status}", where=f"run {run.key}", hint=f"lab runs show {run.key}")
         return str(run.key)
+
+
+class _Told:
+    """Listener that says when a pretraining begins, and its scores after every epoch."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._epoch = say, -1.0
+
+    def run_started(self, run: Run) -> None:
+        self._say(f"pretraining · seed {run.seed} · is trained first, as run {run.key}")
+
+    def run_waits(self, run: Run) -> None:
+        self._say(f"pretraining · seed {run.seed} · waits for another process that trains run {run.key}")
+
+    def run_advanced(self, run: Run, progress: RunProgress) -> None:
+        row = progress.row
+        if row is not None and row["epoch"] != self._epoch:
+            self._epoch = row["epoch"]
+            self._say(f"pretraining · seed {run.seed} · {describe_epoch(row)}")
+
+    def run_finished(self, run: Run, record: RunRecord) -> None:
+        """Say nothing: the study tells of a failure itself."""
 
 
 class BodyFrom(FromRun):

@@ -100,6 +100,15 @@ def test_the_pretraining_is_trained_once_for_all_arms_that_begin_with_it(tmp_pat
     assert len(list(tmp_path.glob(".store/*/result.json"))) == 3
 
 
+def test_what_the_pretraining_does_is_told_epoch_by_epoch(tmp_path, caplog):
+    study().run(runs=tmp_path)
+    told = [line for line in caplog.messages if line.startswith("pretraining")]
+    assert "pretraining · seed 0 · is trained first, as run" in told[0]
+    assert [line.split("train_loss")[0] for line in told[1:]] == [
+        f"pretraining · seed 0 · epoch {epoch}  " for epoch in (1, 2)
+    ]
+
+
 def test_the_arm_without_it_begins_with_the_same_numbers_as_without_any_pretraining(tmp_path):
     [plain] = study(callbacks=[]).run(runs=tmp_path / "plain").runs
     found = study().remove("callbacks.body_from").run(runs=tmp_path / "both").runs
