@@ -38,6 +38,7 @@ from lab.study.space import Search, label_of, read_space
 __all__ = ["SEEDS", "Arm", "SeedRule", "Study", "Trial"]
 
 BASE = "base"
+EQUALS_BASE = "this arm equals the base: nothing differs\n  give it another value, or leave it out"
 NO_SECOND_BASE = (
     f"an arm cannot be called '{BASE}'\n"
     "  that name is reserved for the experiment that all arms are compared with: give the arm another name"
@@ -375,14 +376,15 @@ class Study:
             if experiment is not None:
                 # per arm: an arm may remove the metric that the study compares
                 found += _unknown_metric(self.compare, experiment)
-                base = resolved[0].experiment if resolved else experiment
-                difference = base.difference(experiment)
+                # a base with problems is not among the resolved: nothing is known to equal it
+                base = resolved[0].experiment if resolved and resolved[0].name == BASE else None
+                difference = (base or experiment).difference(experiment)
                 on_folds, problems_of_folds = self._on_folds(arm, experiment, catalog)
                 found += problems_of_folds
                 resolved.append(attrs.evolve(arm, resolved=experiment, difference=difference, on_folds=on_folds))
-                found += _check_one_factor(arm, difference)
-                if arm.swapped is not None and not difference:
-                    found.append("this arm equals the base: nothing differs\n  give it another value, or leave it out")
+                if base is not None:
+                    found += _check_one_factor(arm, difference)
+                    found += [] if difference or arm.swapped is None else [EQUALS_BASE]
             for problem in found:
                 problems.setdefault(problem, []).append(arm.name)
         problems_of_search = self._search_problems(catalog)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lab.errors import LabError, ParameterError, StudyError
+from lab.errors import LabError, ParameterError, StudyError, describe_error
 from lab.training.callback import Callback
 from lab.training.progress import describe_epoch
 from lab.training.rng import global_random_state, set_global_random_state
@@ -75,17 +75,19 @@ class FromRun(Callback):
 
     @classmethod
     def check_runs(cls, params: Mapping[str, Any], store: Store) -> None:
-        """Raise if the run is not there or not finished; a plan calls it before it reads data."""
+        """Raise if the run is not there or not finished, or the pretraining is wrong; plans call it before any data."""
         from lab.study.needed import check_run
 
         check_run(params, store)
+        if params.get("pretraining") is not None:
+            _study_of(params["pretraining"], params.get("settings") or (), 0, "its pretraining")
 
     def take(self, learner: Learner, source: Learner) -> None:
         """Copy what is needed from the trained ``source`` into ``learner``."""
         raise NotImplementedError
 
     def check(self, learner: Learner) -> None:  # type: ignore[override]
-        if self.settings:
+        if self.pretraining is not None:
             self._study(0)
         folder = self._folder(learner)
         # Without a folder of runs, as in a plan, this is told when training starts.
@@ -120,20 +122,8 @@ class FromRun(Callback):
 
     def _study(self, seed: int) -> Study:
         """Return the pretraining as a study of one run."""
-        from lab import Study
-
         assert self.pretraining is not None
-        study = Study(self.pretraining(), seeds=[seed], name="pretraining")
-        if not self.settings:
-            return study
-        from lab.registry.plugins import load_catalog
-        from lab.study.load import override
-
-        catalog, where = load_catalog(), f"callback '{self.name}', settings"
-        study = override(study, self.settings, catalog, where=where)
-        if problems := study.problems(catalog):
-            raise StudyError(problems, where=where)
-        return study
+        return _study_of(self.pretraining, self.settings, seed, f"the pretraining of callback '{self.name}'")
 
     def _pretrained(self, folder: Path, seed: int, say: Callable[[str], None]) -> str:
         """Return the key of the pretraining, which is trained unless it is found."""
@@ -141,6 +131,34 @@ class FromRun(Callback):
         if run.status != "finished":
             raise LabError(f"the pretraining {run.status}", where=f"run {run.key}", hint=f"lab runs show {run.key}")
         return str(run.key)
+
+
+def _study_of(pretraining: Callable[[], Experiment], settings: Sequence[str], seed: int, where: str) -> Study:
+    """Return a pretraining, changed by its settings, as a study of one run.
+
+    Raises:
+        LabError: the function fails, or returns no experiment.
+        StudyError: every problem of the experiment and of the settings.
+    """
+    from lab import Experiment, Study
+    from lab.registry.plugins import load_catalog
+    from lab.study.load import override
+
+    try:
+        experiment = pretraining()
+    except Exception as error:
+        raise LabError(f"the function fails: {describe_error(error)}", where=where) from error
+    if not isinstance(experiment, Experiment):
+        raise LabError(
+            f"the function returns {type(experiment).__name__}, not Experiment",
+            where=where,
+            hint="def pretraining() -> Experiment",
+        )
+    catalog = load_catalog()
+    study = override(Study(experiment, seeds=[seed], name="pretraining"), settings, catalog, where=where)
+    if problems := study.problems(catalog):
+        raise StudyError(problems, where=where)
+    return study
 
 
 class _Told:

@@ -74,6 +74,13 @@ def test_an_arm_in_which_nothing_differs_is_an_error_of_the_plan(plan):
     assert "arm 'itself': this arm equals the base: nothing differs" in str(caught.value)
 
 
+def test_an_arm_is_not_said_to_equal_a_base_that_is_wrong(plan):
+    with pytest.raises(StudyError) as caught:
+        plan(small(optimizer="adma").swap("optimizer", {"plain": "sgd"}))
+    assert "unknown optimizer 'adma'" in str(caught.value)
+    assert "equals the base" not in str(caught.value)
+
+
 def test_two_arms_that_are_the_same_training_are_an_error_of_the_plan(plan):
     with pytest.raises(StudyError) as caught:
         plan(small().swap("lr", {"fast": 0.5}).swap("lr", {"quick": 0.5}))

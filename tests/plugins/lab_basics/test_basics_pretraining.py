@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from lab_basics.points import MLP
@@ -12,7 +13,7 @@ from lab_basics.pretraining import copy_body
 from torch import Tensor, nn
 
 from lab import Experiment, Study, use
-from lab.errors import LabError
+from lab.errors import LabError, StudyError
 
 
 class WithBody(nn.Module):
@@ -137,3 +138,34 @@ def test_a_model_that_is_a_last_layer_alone_has_nothing_to_take():
     with pytest.raises(LabError) as caught:
         copy_body(Only(2), Only(3))
     assert "no weights but its last layer" in str(caught.value.hint)
+
+
+# --- a wrong pretraining is told by the plan ---------------------------------------------------------------------------
+
+
+def unknown_architecture() -> Experiment:
+    return attrs.evolve(pretraining(), architecture="mpl")
+
+
+def failing() -> Experiment:
+    raise ZeroDivisionError("no reason")
+
+
+def not_an_experiment() -> Any:
+    return 5
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (unknown_architecture, "unknown architecture 'mpl'"),
+        (failing, "the function fails: ZeroDivisionError: no reason"),
+        (not_an_experiment, "the function returns int, not Experiment"),
+    ],
+)
+def test_a_wrong_pretraining_is_a_problem_of_the_plan(function, told, tmp_path):
+    with pytest.raises(StudyError) as caught:
+        study(callbacks=[use("body_from", pretraining=function)]).run(runs=tmp_path)
+    assert told in str(caught.value)
+    assert "its pretraining" in str(caught.value)
+    assert not list(tmp_path.glob(".store/*"))
