@@ -11,10 +11,10 @@ as the first stage of this command, seven minutes on two cores. The book's rate 
 32 pictures; 0.0032 is the same for their mean. One seed: accuracy 0.505, 0.655 with a new last layer. With the weights
 of ImageNet, after `lab data get resnet34`, as in the book:
 
-    lab run experiments/book_dog_breeds.py --arms base --set dataset.size=224 --set architecture.body.weights=resnet34 \\
-        --set architecture.body.output_size=1000 --set architecture.body_size=1000 --set 'callbacks=[freeze(to=-1),
-        augment(pad=0, area=[0.08, 1.0], brightness=0.4, contrast=0.4, saturation=0.4),
-        torch_schedule(scheduler=step_lr(step_size=2, gamma=0.9))]'
+    lab run experiments/book_dog_breeds.py --arms base --set dataset.size=224 --set architecture.body_size=1000 \\
+        --set architecture.body.weights=resnet34 --set architecture.body.output_size=1000 \\
+        --set 'callbacks=[freeze(to=-1), torch_schedule(scheduler=step_lr(step_size=2, gamma=0.9)),
+        augment(pad=0, area=[0.08, 1.0], brightness=0.4, contrast=0.4, saturation=0.4)]'
 """
 
 from lab import Experiment, Study, use

@@ -140,7 +140,7 @@ def test_a_model_that_is_a_last_layer_alone_has_nothing_to_take():
     assert "no weights but its last layer" in str(caught.value.hint)
 
 
-# --- a wrong pretraining is told by the plan ---------------------------------------------------------------------------
+# --- a wrong pretraining is told by the plan --------------------------------------------------------------------------
 
 
 def unknown_architecture() -> Experiment:
