@@ -51,7 +51,7 @@ base = Experiment(
     epochs=5,
 )
 study = (
-    Study(base, seeds=3, compare="valid_accuracy")
+    Study(base, seeds=5, compare="valid_accuracy")
     .remove("callbacks.body_from")
     .swap("callbacks", {"new layer alone": [START, CROPS, use("freeze", to=-1)]})
 )

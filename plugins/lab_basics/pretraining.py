@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from lab.errors import LabError, ParameterError, StudyError, describe_error
+from lab.errors import LabError, ParameterError, describe_error
 from lab.training.callback import Callback
 from lab.training.progress import describe_epoch
 from lab.training.rng import global_random_state, set_global_random_state
@@ -26,6 +27,9 @@ OUTPUTS = ("fc", "output")
 """Names of last layers, which may be for other classes."""
 
 MAX_LINES = 5
+
+_being_checked: ContextVar[tuple[Any, ...]] = ContextVar("pretrainings being checked", default=())
+"""Pretrainings whose own pretrainings are being checked: one among these would never begin."""
 
 
 class FromRun(Callback):
@@ -80,7 +84,7 @@ class FromRun(Callback):
 
         check_run(params, store)
         if params.get("pretraining") is not None:
-            _study_of(params["pretraining"], params.get("settings") or (), 0, "its pretraining")
+            _study_of(params["pretraining"], params.get("settings") or (), 0, store)
 
     def take(self, learner: Learner, source: Learner) -> None:
         """Copy what is needed from the trained ``source`` into ``learner``."""
@@ -96,6 +100,15 @@ class FromRun(Callback):
             from lab.study.store import Store
 
             finished_run(Store(folder), self.run)
+
+    def remarks(self, learner: Learner) -> Sequence[str]:  # type: ignore[override]
+        if self.pretraining is None:
+            return ()
+        seeds = "each seed" if self.seed is None else "all seeds"
+        return (
+            f"{self.name}: {_called(self.pretraining)} is trained first, once for {seeds}, unless a finished run is "
+            "found; time and disk do not count it",
+        )
 
     def before_fit(self, learner: Learner) -> None:  # type: ignore[override]
         # A resumed run has its weights already.
@@ -123,7 +136,7 @@ class FromRun(Callback):
     def _study(self, seed: int) -> Study:
         """Return the pretraining as a study of one run."""
         assert self.pretraining is not None
-        return _study_of(self.pretraining, self.settings, seed, f"the pretraining of callback '{self.name}'")
+        return _study_of(self.pretraining, self.settings, seed)
 
     def _pretrained(self, folder: Path, seed: int, say: Callable[[str], None]) -> str:
         """Return the key of the pretraining, which is trained unless it is found."""
@@ -133,32 +146,49 @@ class FromRun(Callback):
         return str(run.key)
 
 
-def _study_of(pretraining: Callable[[], Experiment], settings: Sequence[str], seed: int, where: str) -> Study:
+def _study_of(
+    pretraining: Callable[[], Experiment], settings: Sequence[str], seed: int, store: Store | None = None
+) -> Study:
     """Return a pretraining, changed by its settings, as a study of one run.
 
+    Args:
+        pretraining, settings, seed: as of ``FromRun``.
+        store: where the runs are looked up that the pretraining itself begins with; None does not look them up.
+
     Raises:
-        LabError: the function fails, or returns no experiment.
+        LabError: it is no function, fails, returns no experiment, or begins with itself.
         StudyError: every problem of the experiment and of the settings.
     """
     from lab import Experiment, Study
     from lab.registry.plugins import load_catalog
     from lab.study.load import override
+    from lab.study.needed import problems_of_runs
 
+    where = _called(pretraining)
+    if not callable(pretraining):
+        raise LabError(f"a pretraining is a function that returns an experiment, not {type(pretraining).__name__}")
+    if pretraining in _being_checked.get():
+        raise LabError(f"{where} begins with itself")
     try:
         experiment = pretraining()
     except Exception as error:
-        raise LabError(f"the function fails: {describe_error(error)}", where=where) from error
+        raise LabError(f"{where} fails: {describe_error(error)}") from error
     if not isinstance(experiment, Experiment):
-        raise LabError(
-            f"the function returns {type(experiment).__name__}, not Experiment",
-            where=where,
-            hint="def pretraining() -> Experiment",
-        )
+        raise LabError(f"{where} returns {type(experiment).__name__}, not Experiment")
     catalog = load_catalog()
     study = override(Study(experiment, seeds=[seed], name="pretraining"), settings, catalog, where=where)
-    if problems := study.problems(catalog):
-        raise StudyError(problems, where=where)
+    token = _being_checked.set((*_being_checked.get(), pretraining))
+    try:
+        study.resolve(
+            catalog, where=where, further=store and (lambda arm, components: problems_of_runs(components, store))
+        )
+    finally:
+        _being_checked.reset(token)
     return study
+
+
+def _called(pretraining: Callable[[], Experiment]) -> str:
+    return f"the pretraining '{getattr(pretraining, '__name__', type(pretraining).__name__)}'"
 
 
 class _Told:
@@ -256,11 +286,12 @@ def _same_sizes(layer: str, here: Mapping[str, Tensor], there: Mapping[str, Tens
 
 
 def _unlike(here: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> list[str]:
-    """Return sentences on weights that ``there`` lacks or has in other sizes."""
+    """Return sentences on weights that are in one alone, or in other sizes; a last layer of ``there`` may be left."""
     lines = [] if here else ["it has no weights but its last layer"]
     for name, value in here.items():
         if name not in there:
             lines.append(f"the run has no weights '{name}'")
         elif there[name].shape != value.shape:
             lines.append(f"'{name}' is {tuple(there[name].shape)} there and {tuple(value.shape)} here")
-    return lines
+    left = [name for name in there if name not in here and name.partition(".")[0] not in OUTPUTS]
+    return [*lines, *(f"the run has weights '{name}' that are not here" for name in left)]

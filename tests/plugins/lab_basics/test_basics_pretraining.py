@@ -8,11 +8,13 @@ from typing import Any
 import attrs
 import pytest
 import torch
+from click.testing import CliRunner
 from lab_basics.points import MLP
 from lab_basics.pretraining import copy_body
 from torch import Tensor, nn
 
 from lab import Experiment, Study, use
+from lab.cli.main import cli
 from lab.errors import LabError, StudyError
 
 
@@ -129,6 +131,12 @@ def test_the_body_of_another_architecture_is_refused_and_nothing_is_copied():
     assert torch.equal(model.hidden[0].weight, before)
 
 
+def test_a_run_with_more_layers_is_refused():
+    with pytest.raises(LabError) as caught:
+        copy_body(MLP(4, 3, hidden_size=8), MLP(4, 3, hidden_size=8, layers=2))
+    assert "the run has weights 'hidden.3.weight' that are not here" in str(caught.value.hint)
+
+
 def test_a_model_that_is_a_last_layer_alone_has_nothing_to_take():
     class Only(nn.Module):
         def __init__(self, classes: int) -> None:
@@ -140,7 +148,32 @@ def test_a_model_that_is_a_last_layer_alone_has_nothing_to_take():
     assert "no weights but its last layer" in str(caught.value.hint)
 
 
+def test_a_plan_says_that_the_pretraining_comes_first(tmp_path):
+    (tmp_path / "question.py").write_text(QUESTION)
+    told = CliRunner().invoke(cli, ["run", str(tmp_path / "question.py"), "--plan", "--runs", str(tmp_path / "runs")])
+    assert "the pretraining 'classes' is trained first, once for each seed" in " ".join(told.output.split())
+
+
 # --- a wrong pretraining is told by the plan --------------------------------------------------------------------------
+
+
+QUESTION = '''"""Does a pretraining help?"""
+from lab import Experiment, Study, use
+
+
+def classes():
+    return Experiment(dataset="points", architecture="mlp", loss="cross_entropy", epochs=1)
+
+
+base = Experiment(
+    dataset="points",
+    architecture="mlp",
+    loss="cross_entropy",
+    callbacks=[use("body_from", pretraining=classes)],
+    epochs=1,
+)
+study = Study(base, seeds=1)
+'''
 
 
 def unknown_architecture() -> Experiment:
@@ -155,17 +188,32 @@ def not_an_experiment() -> Any:
     return 5
 
 
+def begins_with_itself() -> Experiment:
+    return attrs.evolve(pretraining(), callbacks=[use("body_from", pretraining=begins_with_itself)])
+
+
+def needs_a_run() -> Experiment:
+    return attrs.evolve(pretraining(), callbacks=[use("body_from", run="nonsense")])
+
+
 @pytest.mark.parametrize(
     ("function", "told"),
     [
         (unknown_architecture, "unknown architecture 'mpl'"),
-        (failing, "the function fails: ZeroDivisionError: no reason"),
-        (not_an_experiment, "the function returns int, not Experiment"),
+        (failing, "the pretraining 'failing' fails: ZeroDivisionError: no reason"),
+        (begins_with_itself, "the pretraining 'begins_with_itself' begins with itself"),
+        (needs_a_run, "no run's key begins with 'nonsense'"),
+        (not_an_experiment, "the pretraining 'not_an_experiment' returns int, not Experiment"),
     ],
 )
 def test_a_wrong_pretraining_is_a_problem_of_the_plan(function, told, tmp_path):
     with pytest.raises(StudyError) as caught:
         study(callbacks=[use("body_from", pretraining=function)]).run(runs=tmp_path)
     assert told in str(caught.value)
-    assert "its pretraining" in str(caught.value)
+    assert f"the pretraining '{function.__name__}'" in str(caught.value)
     assert not list(tmp_path.glob(".store/*"))
+
+
+def test_a_pretraining_that_is_no_function_is_told(tmp_path):
+    with pytest.raises(StudyError, match="a pretraining is a function that returns an experiment, not Experiment"):
+        study(callbacks=[use("body_from", pretraining=pretraining())]).run(runs=tmp_path)
