@@ -49,7 +49,9 @@ class PlainTransformer(nn.Module):
         self.target = nn.Embedding(data.target_vocab_size, WIDTH, padding_idx=PAD)
         self.positions, self.dropout = SinusoidalPositions(WIDTH, HEADS), nn.Dropout(DROPOUT)
         sizes = (WIDTH, HEADS, FEED_FORWARD, DROPOUT)
-        encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(*sizes, batch_first=True), LAYERS)
+        layer = nn.TransformerEncoderLayer(*sizes, batch_first=True)
+        # Nested tensors, which only evaluation uses, warn that they are a prototype.
+        encoder = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
         decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(*sizes, batch_first=True), LAYERS)
         self.transformer = nn.Transformer(
             WIDTH, HEADS, custom_encoder=encoder, custom_decoder=decoder, batch_first=True
